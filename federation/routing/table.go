@@ -24,6 +24,9 @@ type Table struct {
 	// Served are the exported service ports of this cluster with their endpoints:
 	// what the ingress may serve, and what a local target resolves to.
 	Served map[federation.ServicePort]Served
+	// Bundles are the PEM trust bundles of the members' trust domains, by trust
+	// domain, never merged. A gateway adds them to the one that it was started with.
+	Bundles map[federation.TrustDomain][]byte
 	// Operators are this cluster's operator replicas: where the ingress passes
 	// gossip streams on to.
 	Operators []Operator

@@ -1,0 +1,90 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// rescanEvery bounds how long a change can go unseen when the file system sends
+// no notification (some network file systems and bind mounts do not).
+const rescanEvery = 10 * time.Second
+
+// Dir keeps a Source equal to a directory as kubelet projects a Secret:
+// tls.crt, tls.key and ca.crt (the bundle of our own trust domain).
+type Dir struct {
+	path   string
+	source *Source
+	log    *slog.Logger
+	last   string // the last complaint, so that it is logged once
+}
+
+// NewDir returns a watcher for path; Run makes it work.
+func NewDir(path string, source *Source, log *slog.Logger) *Dir {
+	return &Dir{path: path, source: source, log: log}
+}
+
+// Run reads the directory, then follows it until ctx ends. Files that are not
+// there yet are waited for. An error means that the path can't be watched at all.
+func (d *Dir) Run(ctx context.Context) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching %s: %w", d.path, err)
+	}
+	defer func() { _ = watcher.Close() }()
+	if err := os.MkdirAll(d.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("identity directory: %w", err)
+	}
+	if err := watcher.Add(d.path); err != nil {
+		return fmt.Errorf("watching identity directory %s: %w", d.path, err)
+	}
+	ticker := time.NewTicker(rescanEvery)
+	defer ticker.Stop()
+	for {
+		d.load()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-watcher.Events:
+		case err := <-watcher.Errors:
+			d.log.Warn("watching identity directory", "path", d.path, "error", err)
+		}
+	}
+}
+
+// load installs what the files hold; what can't be used leaves the old in force.
+func (d *Dir) load() {
+	err := d.read()
+	switch {
+	case err == nil && d.last != "":
+		d.log.Info("identity loaded", "path", d.path)
+		d.last = ""
+	case err != nil && err.Error() != d.last:
+		d.last = err.Error()
+		d.log.Warn("identity not loaded, the previous one stays in force", "path", d.path, "error", err)
+	}
+}
+
+func (d *Dir) read() error {
+	var files [3][]byte
+	for i, name := range []string{"tls.crt", "tls.key", "ca.crt"} {
+		data, err := os.ReadFile(filepath.Join(d.path, name))
+		if err != nil {
+			return fmt.Errorf("waiting for %s: %w", name, err)
+		}
+		files[i] = data
+	}
+	if err := d.source.SetKeyPair(files[0], files[1]); err != nil {
+		return err
+	}
+	own, _, _ := d.source.Own()
+	return d.source.SetBundle(own.TrustDomain, files[2])
+}
