@@ -201,7 +201,7 @@ func reportToPB(r routing.GatewayReport) *pb.Report {
 	for _, p := range r.Paths {
 		out.Paths = append(out.Paths, &pb.Path{
 			Cluster: string(p.Cluster), Address: p.Address, State: string(p.State),
-			RttUs: micros(p.RTT), SilenceUs: micros(p.Silence), Cause: p.Cause,
+			RttUs: micros(p.RTT), SilenceUs: micros(p.Silence), Cause: p.Cause, Refused: p.Refused,
 		})
 	}
 	for port, reason := range r.FailedPorts {
@@ -222,7 +222,7 @@ func reportFromPB(r *pb.Report) (routing.GatewayReport, error) {
 		out.Paths = append(out.Paths, routing.PathReport{
 			Cluster: federation.ClusterName(p.GetCluster()), Address: p.GetAddress(), State: routing.PathState(p.GetState()),
 			RTT: time.Duration(p.GetRttUs()) * time.Microsecond, Silence: time.Duration(p.GetSilenceUs()) * time.Microsecond,
-			Cause: p.GetCause(),
+			Cause: p.GetCause(), Refused: p.GetRefused(),
 		})
 	}
 	for _, f := range r.GetFailedPorts() {

@@ -133,6 +133,9 @@ type PathReport struct {
 	RTT time.Duration
 	// Silence is how long ago the last sign of life was, as of the report.
 	Silence time.Duration
+	// Refused is set when the peer's host answered and refused: the host lives, its
+	// gateway does not.
+	Refused bool
 	// Cause says why it is down: "silent for 612ms on 2 connections", "connection refused".
 	Cause string
 }

@@ -1040,6 +1040,7 @@ type Path struct {
 	RttUs         uint64                 `protobuf:"varint,4,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
 	SilenceUs     uint64                 `protobuf:"varint,5,opt,name=silence_us,json=silenceUs,proto3" json:"silence_us,omitempty"`
 	Cause         string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"`
+	Refused       bool                   `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1114,6 +1115,13 @@ func (x *Path) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *Path) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
 }
 
 type FailedPort struct {
@@ -1261,7 +1269,7 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"\ftrust_errors\x18\b \x03(\v2..causeway.routefeed.v1.Report.TrustErrorsEntryR\vtrustErrors\x1a>\n" +
 	"\x10TrustErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9c\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x01\n" +
 	"\x04Path\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
@@ -1269,7 +1277,8 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"\x06rtt_us\x18\x04 \x01(\x04R\x05rttUs\x12\x1d\n" +
 	"\n" +
 	"silence_us\x18\x05 \x01(\x04R\tsilenceUs\x12\x14\n" +
-	"\x05cause\x18\x06 \x01(\tR\x05cause\"\\\n" +
+	"\x05cause\x18\x06 \x01(\tR\x05cause\x12\x18\n" +
+	"\arefused\x18\a \x01(\bR\arefused\"\\\n" +
 	"\n" +
 	"FailedPort\x126\n" +
 	"\x04port\x18\x01 \x01(\v2\".causeway.routefeed.v1.ServicePortR\x04port\x12\x16\n" +
