@@ -1,0 +1,108 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// EffectivePolicy shows a RoutingPolicy that the federation holds, whichever
+// cluster it was written in. It is read-only: the operator writes it, as
+// "<origin>.<name>" in the policy's namespace, and puts edits back. To change
+// it, change the RoutingPolicy in its origin cluster.
+//
+// It outlives an outage of the policy store, so that the order survives a restart.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=epol,categories=causeway
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Origin",type=string,JSONPath=`.spec.origin`
+// +kubebuilder:printcolumn:name="Regions",type=string,JSONPath=`.spec.regions`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Order",type=integer,JSONPath=`.spec.order`,priority=1
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+type EffectivePolicy struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the policy as the policy store holds it.
+	// +required
+	Spec EffectivePolicySpec `json:"spec"`
+
+	// status says whether it is in force.
+	// +optional
+	Status EffectivePolicyStatus `json:"status,omitempty"`
+}
+
+// EffectivePolicyList is a list of EffectivePolicies.
+//
+// +kubebuilder:object:root=true
+type EffectivePolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []EffectivePolicy `json:"items"`
+}
+
+// EffectivePolicySpec is a policy as the policy store holds it.
+type EffectivePolicySpec struct {
+	// origin is the cluster that authored the policy.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Origin string `json:"origin"`
+
+	// policyName is its name there.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PolicyName string `json:"policyName"`
+
+	// generation of the origin's object at publication.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+
+	// order is its place in the global order; the lowest wins a conflict.
+	// +required
+	Order int64 `json:"order"`
+
+	// revision is the policy store's revision of its last change.
+	// +required
+	Revision int64 `json:"revision"`
+
+	// targets are names of ServiceImports in this namespace, at most 64.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Targets []string `json:"targets"`
+
+	// regions is the order of preference, first is best, at most 64.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Regions []string `json:"regions"`
+}
+
+// EffectivePolicyStatus says whether a policy is in force.
+type EffectivePolicyStatus struct {
+	// conditions: Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// overriddenBy is the winner, "<origin>.<name>", when this policy lost a conflict
+	// for at least one target.
+	// +optional
+	OverriddenBy string `json:"overriddenBy,omitempty"`
+}
+
+// Reasons of the condition Ready of an EffectivePolicy. True: InForce. False:
+// Overridden.
+const (
+	// ReasonInForce: routing follows this policy for all its targets.
+	ReasonInForce = "InForce"
+	// ReasonOverridden: an older policy, in status.overriddenBy, holds at least one
+	// of the targets; the message names them.
+	ReasonOverridden = "Overridden"
+)
