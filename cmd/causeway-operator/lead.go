@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/util/retry"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/causeway-mesh/causeway/controllers"
+)
+
+const (
+	leaseName = "causeway-operator"
+	// epochAnnotation on the Lease counts acquisitions: the fencing epoch.
+	epochAnnotation = "federation.causeway.dev/epoch"
+	// epochCheck is how often a replica looks whether a newer leader has been at work.
+	epochCheck = 2 * time.Second
+)
+
+// lead runs the controllers under leader election, again and again: the manager
+// returns when its lease is lost, but seat and feed go on until a newer epoch
+// shows itself.
+func (op *operator) lead(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(op.rest)
+	if err != nil {
+		return fmt.Errorf("building the client of the API server: %w", err)
+	}
+	go op.watchEpoch(ctx, client)
+	for ctx.Err() == nil {
+		err := op.manage(ctx, client)
+		if ctx.Err() != nil {
+			return nil
+		}
+		op.log.Warn("controllers have ended, starting them again; routes and gossip stay as they are", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(managerRetry):
+		}
+	}
+	return nil
+}
+
+func (op *operator) manage(ctx context.Context, client kubernetes.Interface) error {
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: op.options.namespace, Name: leaseName},
+		Client:     client.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: op.options.replica + "_" + string(uuid.NewUUID())},
+	}
+	skip := true
+	mgr, err := ctrl.NewManager(op.rest, ctrl.Options{
+		Scheme:                              controllers.Scheme(),
+		Metrics:                             server.Options{BindAddress: "0"}, // served on our admin address
+		LeaderElection:                      true,
+		LeaderElectionID:                    leaseName,
+		LeaderElectionResourceLockInterface: lock,
+		LeaseDuration:                       &op.options.lease,
+		RenewDeadline:                       &op.options.renew,
+		RetryPeriod:                         &op.options.retry,
+		LeaderElectionReleaseOnCancel:       true,
+		Controller:                          config.Controller{SkipNameValidation: &skip},
+	})
+	if err != nil {
+		return fmt.Errorf("building the controllers' manager: %w", err)
+	}
+	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return op.acquired(ctx, client) })); err != nil {
+		return err
+	}
+	if err := controllers.Register(mgr, controllers.Deps{Engine: op.engine, Namespace: op.options.namespace}); err != nil {
+		return fmt.Errorf("registering the controllers: %w", err)
+	}
+	return mgr.Start(ctx)
+}
+
+// acquired raises the epoch on the Lease by compare-and-swap, then leads.
+func (op *operator) acquired(ctx context.Context, client kubernetes.Interface) error {
+	var epoch uint64
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		leases := client.CoordinationV1().Leases(op.options.namespace)
+		lease, err := leases.Get(ctx, leaseName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		epoch = epochOf(lease) + 1
+		if lease.Annotations == nil {
+			lease.Annotations = map[string]string{}
+		}
+		lease.Annotations[epochAnnotation] = strconv.FormatUint(epoch, 10)
+		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("raising the fencing epoch: %w", err)
+	}
+	op.log.Info("leading", "epoch", epoch)
+	op.engine.Lead(epoch)
+	<-ctx.Done()
+	return nil
+}
+
+func epochOf(lease *coordinationv1.Lease) uint64 {
+	n, err := strconv.ParseUint(lease.Annotations[epochAnnotation], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// watchEpoch steps down when the Lease shows a newer epoch than ours.
+func (op *operator) watchEpoch(ctx context.Context, client kubernetes.Interface) {
+	ticker := time.NewTicker(epochCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		view := op.engine.View()
+		if !view.Leading {
+			continue
+		}
+		check, cancel := context.WithTimeout(ctx, epochCheck)
+		lease, err := client.CoordinationV1().Leases(op.options.namespace).Get(check, leaseName, metav1.GetOptions{})
+		cancel()
+		switch {
+		case err != nil && !errors.Is(err, context.Canceled):
+			op.log.Debug("looking at the lease", "error", err)
+		case err == nil && epochOf(lease) > view.Epoch && op.engine.View().Epoch == view.Epoch:
+			op.superseded(epochOf(lease))
+		}
+	}
+}

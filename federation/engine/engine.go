@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/identity"
+	"github.com/causeway-mesh/causeway/federation/liveness"
+	"github.com/causeway-mesh/causeway/federation/policystore"
+	"github.com/causeway-mesh/causeway/federation/routing"
+)
+
+// Config is what an engine is told at its start.
+type Config struct {
+	// Replica is this operator's name (its pod's).
+	Replica string
+	// GossipAddress is where the local gateways reach this replica's gossip
+	// listener: "ip:port" inside the cluster.
+	GossipAddress string
+	// Tick is how often ages are looked at when nothing happens. Default 500 ms.
+	Tick time.Duration
+	// Settle is how long a burst of changes is collected into one round. Default 5 ms.
+	Settle time.Duration
+	// GatewayGrace is how long a gateway that is not connected stays advertised to
+	// peers. Default 15 s.
+	GatewayGrace time.Duration
+}
+
+// DefaultConfig has every default; Replica and GossipAddress are the caller's.
+func DefaultConfig() Config {
+	return Config{Tick: 500 * time.Millisecond, Settle: 5 * time.Millisecond, GatewayGrace: 15 * time.Second}
+}
+
+// Deps is what an engine works with.
+type Deps struct {
+	// Identity is the operator's; the engine keeps it up to date from the settings.
+	Identity *identity.Source
+	// ListenGossip opens the gossip listener each time that the seat is taken.
+	ListenGossip func() (net.Listener, error)
+	// Dial opens plain TCP connections to the peers' gateways.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Publish hands a table to the route feed; Silence stops it.
+	Publish func(routing.Table)
+	Silence func()
+	// Superseded is called once when a peer proves a newer epoch of our cluster.
+	Superseded func(epoch uint64)
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer
+}
+
+// Engine is an operator's core. See the package comment.
+type Engine struct {
+	cfg     Config
+	deps    Deps
+	start   time.Time // zero of the monotonic clock
+	metrics *metrics
+	dirty   chan struct{} // any goroutine sends, Run drains; one pending round is enough
+	view    atomic.Pointer[View]
+
+	mu       sync.Mutex // guards everything below
+	settings *Settings
+	epoch    uint64 // 0 while not leading
+	store    *storePart
+	state    policystore.State // the last one read, kept when the store is lost
+	synced   bool
+	seat     *seatPart
+	seatErr  string
+	gateways map[string]*gateway
+	local    map[federation.ServiceName]map[uint16]PortEndpoints
+	egress   map[federation.ServicePort]EgressPort
+	verdicts map[federation.ClusterName]liveness.Held
+	prev     routing.State
+	table    routing.Table
+	sequence uint64
+	since    time.Duration // when we began to lead
+	register registration
+
+	subMu sync.Mutex
+	subs  map[chan struct{}]struct{}
+}
+
+// PortEndpoints are the endpoints of one port of a local service.
+type PortEndpoints struct {
+	Ready []string // "ip:port", sorted
+	Total int
+}
+
+// EgressPort is the listening port of one imported service port.
+type EgressPort = routing.EgressPort
+
+// New returns an engine that knows nothing; Run makes it work.
+func New(cfg Config, deps Deps) *Engine {
+	e := &Engine{
+		cfg: cfg, deps: deps, start: time.Now(), metrics: newMetrics(deps.Metrics),
+		dirty:    make(chan struct{}, 1),
+		gateways: map[string]*gateway{},
+		local:    map[federation.ServiceName]map[uint16]PortEndpoints{},
+		verdicts: map[federation.ClusterName]liveness.Held{},
+		subs:     map[chan struct{}]struct{}{},
+	}
+	e.view.Store(&View{Store: StoreStatus{Reason: "NotConfigured"}, Gossip: GossipStatus{Reason: "NotConfigured"}})
+	return e
+}
+
+// Run does a round after each change and each tick, until ctx ends; then it
+// leaves the gossip, closes the store client and returns.
+func (e *Engine) Run(ctx context.Context) error {
+	ticker := time.NewTicker(e.cfg.Tick)
+	defer ticker.Stop()
+	defer e.stopParts()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-e.dirty:
+			e.settle(ctx)
+		}
+		e.parts(ctx)
+		e.round()
+		e.registerSoon(ctx)
+	}
+}
+
+// settle lets a burst of changes become one round.
+func (e *Engine) settle(ctx context.Context) {
+	timer := time.NewTimer(e.cfg.Settle)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+func (e *Engine) now() time.Duration { return time.Since(e.start) }
+
+func (e *Engine) touch() {
+	select {
+	case e.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// Lead says that this replica leads with the given epoch (at least 1, higher than
+// any earlier leader's). Call it before Configure.
+func (e *Engine) Lead(epoch uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.epoch, e.since = epoch, e.now()
+	if e.seat != nil {
+		e.seat.gossip.SetEpoch(epoch)
+	}
+	e.touch()
+}
+
+// StepDown stops feeding, gossiping and writing: a newer leader is at work.
+func (e *Engine) StepDown() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.epoch = 0
+	e.deps.Silence()
+	e.touch()
+}
+
+// Configure puts settings in force; the same again is free. Settings that cannot
+// work are refused and the previous ones stay.
+func (e *Engine) Configure(s Settings) error {
+	if err := s.Validate(); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	if s.CertPEM != nil {
+		if err := e.deps.Identity.SetKeyPair(s.CertPEM, s.KeyPEM); err != nil {
+			return fmt.Errorf("operator's identity: %w", err)
+		}
+	}
+	if err := e.deps.Identity.SetBundles(s.Bundles); err != nil {
+		return fmt.Errorf("trust bundles: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.settings == nil || !e.settings.equal(s) {
+		e.settings, e.register.leaving = &s, false
+		e.touch()
+	}
+	return nil
+}
+
+// Unconfigure forgets the federation: the MeshFederation is gone. Gateways keep
+// their last table.
+func (e *Engine) Unconfigure() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settings = nil
+	e.touch()
+}
+
+// SetEndpoints replaces the endpoints of one local service, by service port.
+func (e *Engine) SetEndpoints(svc federation.ServiceName, ports map[uint16]PortEndpoints) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.local[svc] = ports
+	e.touch()
+}
+
+// RemoveEndpoints forgets a local service.
+func (e *Engine) RemoveEndpoints(svc federation.ServiceName) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.local, svc)
+	e.touch()
+}
+
+// SetEgressPorts replaces the set of imported ports that gateways listen for.
+func (e *Engine) SetEgressPorts(ports map[federation.ServicePort]EgressPort) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.egress = ports
+	e.touch()
+}
+
+// View returns what the engine knows now; never nil.
+func (e *Engine) View() *View { return e.view.Load() }
+
+// Subscribe returns a channel that gets a signal after the View has changed
+// materially (signals coalesce), and a function that ends the subscription.
+func (e *Engine) Subscribe() (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	e.subMu.Lock()
+	defer e.subMu.Unlock()
+	e.subs[ch] = struct{}{}
+	return ch, func() {
+		e.subMu.Lock()
+		defer e.subMu.Unlock()
+		delete(e.subs, ch)
+	}
+}
+
+func (e *Engine) notify() {
+	e.subMu.Lock()
+	defer e.subMu.Unlock()
+	for ch := range e.subs {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}

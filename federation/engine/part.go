@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/gossip"
+	"github.com/causeway-mesh/causeway/federation/identity"
+	"github.com/causeway-mesh/causeway/federation/policystore"
+)
+
+// running is something with a Run that is on its way in its own goroutine.
+type running struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when Run has returned
+}
+
+func start(ctx context.Context, run func(context.Context)) running {
+	ctx, cancel := context.WithCancel(ctx)
+	r := running{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		run(ctx)
+	}()
+	return r
+}
+
+func (r running) stop() {
+	r.cancel()
+	<-r.done
+}
+
+func (r running) ended() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+type storePart struct {
+	running
+	store *policystore.Store
+	made  Settings // what it was made for
+}
+
+type seatPart struct {
+	running
+	gossip *gossip.Gossip
+	made   Settings
+}
+
+// parts starts and stops the store client and the seat, as settings and
+// leadership ask. Only Run calls it. Stopping waits, so it happens outside mu:
+// a part's callbacks take it.
+func (e *Engine) parts(ctx context.Context) {
+	for _, r := range e.outdated() {
+		r.stop()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.settings == nil || e.epoch == 0 {
+		return
+	}
+	if e.store == nil {
+		e.startStore(ctx)
+	}
+	if e.seat == nil {
+		e.startSeat(ctx)
+	}
+}
+
+// outdated takes the parts off that have to stop.
+func (e *Engine) outdated() []running {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []running
+	off := e.settings == nil || e.epoch == 0
+	if e.store != nil && (off || e.store.ended() || !e.store.made.sameStore(*e.settings)) {
+		out, e.store = append(out, e.store.running), nil
+		e.metrics.store.set(nil)
+	}
+	if e.seat != nil && (off || e.seat.ended() || e.seat.made.Federation != e.settings.Federation || e.seat.made.Cluster != e.settings.Cluster) {
+		out, e.seat = append(out, e.seat.running), nil
+		e.metrics.gossip.set(nil)
+	}
+	return out
+}
+
+func (e *Engine) stopParts() {
+	e.mu.Lock()
+	e.settings = nil
+	e.mu.Unlock()
+	for _, r := range e.outdated() {
+		r.stop()
+	}
+}
+
+func (e *Engine) startStore(ctx context.Context) {
+	tlsConfig, err := e.settings.storeTLS()
+	if err != nil || tlsConfig == nil {
+		return // storeStatus says so
+	}
+	cfg := policystore.DefaultConfig()
+	cfg.Federation, cfg.Cluster = e.settings.Federation, e.settings.Cluster
+	cfg.Endpoints, cfg.TLS = e.settings.StoreEndpoints, tlsConfig
+	registry := newRegistry()
+	store, err := policystore.New(cfg, policystore.Deps{
+		Log: e.deps.Log.With("room", "policystore"), Metrics: registry, OnChange: e.onState,
+	})
+	if err != nil {
+		e.register.failure = err.Error()
+		return
+	}
+	e.metrics.store.set(registry)
+	e.store = &storePart{store: store, made: *e.settings, running: start(ctx, func(ctx context.Context) {
+		if err := store.Run(ctx); err != nil && ctx.Err() == nil {
+			e.deps.Log.Error("policy store client has ended", "error", err)
+		}
+		e.touch()
+	})}
+}
+
+func (e *Engine) onState(s policystore.State) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.state, e.synced = s, true
+	e.touch()
+}
+
+// startSeat takes the cluster's seat, once there is an identity to take it with.
+func (e *Engine) startSeat(ctx context.Context) {
+	if !e.deps.Identity.Ready() {
+		return
+	}
+	e.seatErr = ""
+	listener, err := e.deps.ListenGossip()
+	if err != nil {
+		e.seatErr = err.Error()
+		return
+	}
+	cfg := gossip.DefaultConfig()
+	cfg.Federation, cfg.Cluster, cfg.Epoch = e.settings.Federation, e.settings.Cluster, e.epoch
+	if own := e.advertised(e.now()); len(own) > 0 {
+		cfg.Advertise = own[0].Address
+	}
+	registry := newRegistry()
+	g, err := gossip.New(cfg, gossip.Deps{
+		Listener:  listener,
+		ServerTLS: e.deps.Identity.ServerConfig(e.operators(e.settings.Federation, e.known), federation.ALPNGossip),
+		ClientTLS: e.clientTLS(e.settings.Federation),
+		Dial:      e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded,
+		Log: e.deps.Log.With("room", "gossip"), Metrics: registry,
+	})
+	if err != nil {
+		_ = listener.Close()
+		e.seatErr = err.Error()
+		return
+	}
+	g.SetPeers(e.peerAddresses())
+	e.metrics.gossip.set(registry)
+	made := *e.settings
+	e.seat = &seatPart{gossip: g, made: made, running: start(ctx, func(ctx context.Context) { e.runSeat(ctx, g) })}
+}
+
+func (e *Engine) runSeat(ctx context.Context, g *gossip.Gossip) {
+	forward := start(ctx, func(ctx context.Context) {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-g.Changed():
+				e.touch()
+			}
+		}
+	})
+	defer forward.stop()
+	if err := g.Run(ctx); err != nil && ctx.Err() == nil {
+		e.deps.Log.Error("the seat in the gossip was lost, taking it again", "error", err)
+	}
+	e.touch()
+}
+
+func (e *Engine) operators(name string, known func(federation.ClusterName, federation.TrustDomain) bool) identity.Authorizer {
+	return identity.Members(name, identity.RoleOperator, known)
+}
+
+// known says whether a cluster is a member or a seed, of that trust domain. The
+// handshake that asks holds no lock of ours.
+func (e *Engine) known(c federation.ClusterName, td federation.TrustDomain) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m, ok := e.state.Members[c]; ok {
+		return m.TrustDomain == td
+	}
+	if e.settings == nil {
+		return false
+	}
+	seed, ok := e.settings.seedDomain(c)
+	return ok && seed == td
+}
+
+func (e *Engine) clientTLS(name string) func(federation.ClusterName) *tlsConfig {
+	return func(peer federation.ClusterName) *tlsConfig {
+		only := func(c federation.ClusterName, td federation.TrustDomain) bool { return c == peer && e.known(c, td) }
+		return e.deps.Identity.ClientConfig(e.operators(name, only), federation.SeatServerName(name, peer), federation.ALPNGossip)
+	}
+}
+
+func peerCluster(cs tlsState) (federation.ClusterName, error) {
+	id, err := identity.PeerID(cs)
+	if err != nil {
+		return "", fmt.Errorf("identity of the peer: %w", err)
+	}
+	return id.Cluster, nil
+}

@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/gossip"
+	"github.com/causeway-mesh/causeway/federation/liveness"
+	"github.com/causeway-mesh/causeway/federation/routing"
+)
+
+// knowledge is what the parts say at the beginning of a round.
+type knowledge struct {
+	records map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord
+	members map[federation.ClusterName]gossip.MemberState
+}
+
+// round judges, computes and publishes once.
+func (e *Engine) round() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	began := time.Now()
+	now := e.now()
+	var know knowledge
+	if e.seat != nil {
+		e.seat.gossip.SetPeers(e.peerAddresses())
+		e.seat.gossip.Publish(e.counts())
+		know = knowledge{records: e.seat.gossip.Records(), members: e.seat.gossip.Members()}
+	}
+	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
+	decisions := e.compute(know, now)
+	next := e.snapshot(know, decisions, now)
+	old := e.view.Swap(next)
+	e.metrics.round(next, time.Since(began))
+	if !sameMaterial(old, next) {
+		e.notify()
+	}
+}
+
+// evidence gathers what each witness says of each other member.
+func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.ClusterName]liveness.Evidence {
+	out := map[federation.ClusterName]liveness.Evidence{}
+	if e.settings == nil {
+		return out
+	}
+	for name := range e.state.Members {
+		if name == e.settings.Cluster {
+			continue
+		}
+		ev := liveness.Evidence{Member: membership(know.members, name), StatementAge: -1}
+		for _, r := range know.records[name] {
+			if ev.StatementAge < 0 || r.Age < ev.StatementAge {
+				ev.StatementAge = r.Age
+			}
+		}
+		for _, g := range e.gateways {
+			if !g.connected {
+				continue
+			}
+			for _, p := range g.report.Paths {
+				if p.Cluster == name {
+					p.Silence += now - g.heard
+					ev.Paths = append(ev.Paths, p)
+				}
+			}
+		}
+		out[name] = ev
+	}
+	return out
+}
+
+func membership(members map[federation.ClusterName]gossip.MemberState, name federation.ClusterName) liveness.Membership {
+	m, ok := members[name]
+	if !ok {
+		return liveness.MemberUnknown
+	}
+	return liveness.Membership(m.Status)
+}
+
+// compute makes the table and publishes it if it is a new one.
+func (e *Engine) compute(know knowledge, now time.Duration) map[federation.ServicePort]routing.Decision {
+	if e.settings == nil || !e.synced {
+		return nil
+	}
+	verdicts := make(map[federation.ClusterName]federation.Verdict, len(e.verdicts))
+	for name, h := range e.verdicts {
+		verdicts[name] = h.Verdict(now)
+	}
+	health := maps.Clone(know.records)
+	if health == nil {
+		health = map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord{}
+	}
+	health[e.settings.Cluster] = e.ownHealth()
+	result, next := routing.Compute(routing.Inputs{
+		Self: e.settings.Cluster, Federation: e.settings.Federation,
+		Members: e.state.Members, Exports: e.state.Exports, Policies: e.state.Policies,
+		Health: health, Verdicts: verdicts, Egress: e.egress, Served: e.served(),
+		Operators: []routing.Operator{{Name: e.cfg.Replica, GossipAddress: e.cfg.GossipAddress, Leader: true}},
+		Bundles:   e.settings.Bundles,
+	}, e.prev, now)
+	e.prev = next
+	if e.epoch != 0 {
+		e.publish(result.Table)
+	}
+	return result.Decisions
+}
+
+func (e *Engine) publish(t routing.Table) {
+	t.Version = e.table.Version
+	if t.Version.Epoch == e.epoch && reflect.DeepEqual(t, e.table) {
+		return
+	}
+	e.sequence++
+	t.Version = routing.TableVersion{Epoch: e.epoch, Feeder: e.cfg.Replica, Sequence: e.sequence}
+	e.table = t
+	e.deps.Publish(t)
+}
+
+// ownExports are our exports as the store has them.
+func (e *Engine) ownExports() []federation.Export {
+	var out []federation.Export
+	if e.settings == nil {
+		return out
+	}
+	for _, exports := range e.state.Exports {
+		for _, x := range exports {
+			if x.Cluster == e.settings.Cluster {
+				out = append(out, x)
+			}
+		}
+	}
+	return out
+}
+
+// served is what our ingress may serve: exported, with the endpoints known here.
+func (e *Engine) served() map[federation.ServicePort]routing.Served {
+	out := map[federation.ServicePort]routing.Served{}
+	for _, x := range e.ownExports() {
+		for _, p := range x.Ports {
+			if p.Protocol == federation.TCP {
+				port := federation.ServicePort{Service: x.Service, Port: p.Port}
+				out[port] = routing.Served{Port: port, Endpoints: e.local[x.Service][p.Port].Ready}
+			}
+		}
+	}
+	return out
+}
+
+func (e *Engine) counts() map[federation.ServicePort]gossip.Count {
+	out := map[federation.ServicePort]gossip.Count{}
+	for port := range e.served() {
+		local := e.local[port.Service][port.Port]
+		out[port] = gossip.Count{Ready: uint32(len(local.Ready)), Total: uint32(local.Total)}
+	}
+	return out
+}
+
+// ownHealth is our own part of the health book, always current.
+func (e *Engine) ownHealth() map[federation.ServicePort]federation.HeldRecord {
+	out := map[federation.ServicePort]federation.HeldRecord{}
+	for port, c := range e.counts() {
+		out[port] = federation.HeldRecord{HealthRecord: federation.HealthRecord{
+			Cluster: e.settings.Cluster, Port: port, Ready: c.Ready, Total: c.Total,
+		}}
+	}
+	return out
+}
+
+// peerAddresses are the gateways of all other members, seeds first.
+func (e *Engine) peerAddresses() map[federation.ClusterName][]string {
+	out := e.settings.seedPeers()
+	for name, m := range e.state.Members {
+		if name == e.settings.Cluster || len(m.Gateways) == 0 {
+			continue
+		}
+		addrs := make([]string, 0, len(m.Gateways))
+		for _, g := range m.Gateways {
+			addrs = append(addrs, g.Address)
+		}
+		out[name] = addrs // what the member registered is newer than a seed
+	}
+	return out
+}
+
+func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]routing.Decision, now time.Duration) *View {
+	v := &View{
+		Configured: e.settings != nil, Leading: e.epoch != 0, StoreSynced: e.synced, Epoch: e.epoch,
+		Store: e.storeStatus(), Gossip: e.gossipStatus(know), NameConflict: e.register.conflict,
+		Registration: e.register.failure,
+		Exports:      e.state.Exports, Policies: e.state.Policies, Gateways: e.gatewayViews(now),
+		Decisions: decisions, Table: e.table.Version,
+	}
+	if e.settings == nil {
+		return v
+	}
+	v.Self = e.settings.Cluster
+	for _, m := range e.state.Members {
+		mv := MemberView{Member: m, Self: m.Name == v.Self, Verdict: e.verdicts[m.Name].Verdict(now)}
+		if mv.Self {
+			mv.Verdict = federation.Verdict{Kind: federation.Reachable, Cause: "this cluster"}
+		}
+		v.Members = append(v.Members, mv)
+	}
+	slices.SortFunc(v.Members, func(a, b MemberView) int { return cmp.Compare(a.Name, b.Name) })
+	return v
+}
