@@ -1,0 +1,259 @@
+package gossip
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/causeway-mesh/causeway/federation"
+)
+
+// maxConnsPerCluster bounds a peer's connections: its link, the link of the
+// leader that it is replacing, and memberlist's short streams.
+const maxConnsPerCluster = 16
+
+// maxHandshakes bounds connections that have not yet said who they are.
+const maxHandshakes = 64
+
+// acceptor is the listening side.
+type acceptor struct {
+	g         *Gossip
+	handshake chan struct{} // semaphore
+	mu        sync.Mutex
+	perPeer   map[federation.ClusterName]int
+	conns     map[net.Conn]struct{}
+}
+
+func newAcceptor(g *Gossip) *acceptor {
+	return &acceptor{
+		g: g, handshake: make(chan struct{}, maxHandshakes),
+		perPeer: map[federation.ClusterName]int{}, conns: map[net.Conn]struct{}{},
+	}
+}
+
+// run accepts until ctx ends; then it closes everything and waits.
+func (a *acceptor) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() {
+		_ = a.g.deps.Listener.Close()
+		a.closeAll()
+	})
+	defer stop()
+	for {
+		raw, err := a.g.deps.Listener.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = raw.Close()
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("gossip listener %s: %w", a.g.deps.Listener.Addr(), err)
+		case err != nil:
+			// Out of descriptors, most likely: wait for some to be free.
+			a.g.log.Warn("accepting gossip connection", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(a.g.cfg.RedialMin):
+			}
+			continue
+		}
+		select {
+		case a.handshake <- struct{}{}:
+		default:
+			a.g.metrics.refuse(refuseConns)
+			_ = raw.Close()
+			continue
+		}
+		if !a.track(ctx, raw) {
+			continue
+		}
+		wg.Go(func() { a.handle(ctx, raw) })
+	}
+}
+
+func (a *acceptor) track(ctx context.Context, c net.Conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil {
+		_ = c.Close()
+		return false
+	}
+	a.conns[c] = struct{}{}
+	return true
+}
+
+func (a *acceptor) closeAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for c := range a.conns {
+		_ = c.Close()
+	}
+}
+
+func (a *acceptor) forget(c net.Conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.conns, c)
+	_ = c.Close()
+}
+
+// enter counts a peer's connection in, or refuses it.
+func (a *acceptor) enter(peer federation.ClusterName) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.perPeer[peer] >= maxConnsPerCluster {
+		return false
+	}
+	a.perPeer[peer]++
+	return true
+}
+
+func (a *acceptor) leave(peer federation.ClusterName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.perPeer[peer]--; a.perPeer[peer] == 0 {
+		delete(a.perPeer, peer)
+	}
+}
+
+func (a *acceptor) handle(ctx context.Context, raw net.Conn) {
+	handedOn := false
+	defer func() {
+		if !handedOn {
+			a.forget(raw)
+		}
+	}()
+	conn, peer, kind, err := a.greet(ctx, raw)
+	<-a.handshake
+	if err != nil {
+		a.g.log.Debug("refusing gossip connection", "remote", raw.RemoteAddr(), "error", err)
+		return
+	}
+	if !a.enter(peer) {
+		a.g.metrics.refuse(refuseConns)
+		return
+	}
+	if kind == kindStream {
+		s := &stream{Conn: conn, done: func() { a.leave(peer); a.forget(raw) }}
+		handedOn = true
+		select {
+		case a.g.streams <- s:
+		case <-ctx.Done():
+			_ = s.Close()
+		}
+		return
+	}
+	defer a.leave(peer)
+	err = a.serve(conn, peer)
+	a.g.log.Debug("gossip link from peer ended", "cluster", peer, "error", err)
+}
+
+// stream is a connection that memberlist closes.
+type stream struct {
+	net.Conn
+	once sync.Once
+	done func()
+}
+
+func (s *stream) Close() error {
+	s.once.Do(s.done)
+	return nil
+}
+
+func (a *acceptor) greet(ctx context.Context, raw net.Conn) (*tls.Conn, federation.ClusterName, byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*a.g.cfg.DialTimeout)
+	defer cancel()
+	conn := tls.Server(raw, a.g.deps.ServerTLS)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		a.g.metrics.refuse(refuseHandshake)
+		return nil, "", 0, fmt.Errorf("handshake: %w", err)
+	}
+	peer, err := a.g.deps.PeerCluster(conn.ConnectionState())
+	if err != nil {
+		a.g.metrics.refuse(refuseHandshake)
+		return nil, "", 0, fmt.Errorf("identity: %w", err)
+	}
+	if !a.g.knows(peer) {
+		a.g.metrics.refuse(refuseCluster)
+		return nil, "", 0, fmt.Errorf("cluster %s is not a known peer", peer)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(a.g.cfg.DialTimeout)); err != nil {
+		return nil, "", 0, err
+	}
+	kind, err := readPreamble(conn)
+	if err != nil {
+		a.g.metrics.refuse(refuseMalformed)
+		return nil, "", 0, err
+	}
+	return conn, peer, kind, conn.SetReadDeadline(time.Time{})
+}
+
+// serve reads a peer's link and answers on it.
+func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName) error {
+	start, d := a.g.now(), drift{}
+	from := nodeAddr(peer)
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
+			return err
+		}
+		f, err := readFrame(conn, a.g.cfg.MaxMessageBytes)
+		if err != nil {
+			if errors.Is(err, errFrame) {
+				a.g.metrics.refuse(refuseMalformed)
+			}
+			return err
+		}
+		if !a.g.knows(peer) {
+			a.g.metrics.refuse(refuseCluster)
+			return fmt.Errorf("cluster %s is no longer a peer", peer)
+		}
+		a.g.metrics.frames.WithLabelValues(string(peer), "in").Inc()
+		held := d.delay(f.sent, a.g.now()-start)
+		if err := a.take(conn, peer, from, f, held, start); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *acceptor) take(conn net.Conn, peer federation.ClusterName, from nodeAddr, f frame, held, start time.Duration) error {
+	answer := func(kind byte, body []byte) error {
+		if err := conn.SetWriteDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
+			return err
+		}
+		_, err := conn.Write(appendFrame(nil, kind, a.g.now()-start, body))
+		return err
+	}
+	switch f.kind {
+	case framePing:
+		return answer(framePong, nil)
+	case framePacket:
+		if held > lateness {
+			a.g.metrics.dropped.WithLabelValues(string(peer), dropLate).Inc()
+			return nil
+		}
+		select {
+		case a.g.packets <- &memberlist.Packet{Buf: f.body, From: from, Timestamp: time.Now()}:
+		default:
+			a.g.metrics.dropped.WithLabelValues(string(peer), dropQueueFull).Inc()
+		}
+	case frameOwn:
+		kind, body := a.g.receive(f.body, peer, held)
+		if kind != 0 {
+			return answer(kind, body)
+		}
+	case frameRelay:
+		a.g.receive(f.body, "", held)
+	default:
+		a.g.metrics.refuse(refuseMalformed)
+		return fmt.Errorf("%w: type %d on a link", errFrame, f.kind)
+	}
+	return nil
+}

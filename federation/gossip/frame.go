@@ -1,0 +1,100 @@
+package gossip
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// A connection starts with a preamble that tells its kind; a packet link then
+// carries frames both ways: type u8, length u32, sent u64 (microseconds since the
+// sender's end of the connection was set up), body.
+const (
+	preambleLength = 4
+	frameHeader    = 13
+
+	kindLink   byte = 'L' // frames, dialled by the one who has packets to send
+	kindStream byte = 'S' // one of memberlist's own streams
+
+	framePacket byte = 1 // a memberlist packet
+	framePing   byte = 2 // the dialler: are you there?
+	framePong   byte = 3
+	frameOwn    byte = 4 // the sender's statement of itself
+	frameRelay  byte = 5 // statements that the sender holds
+	frameWant   byte = 6 // tell me all you have to say of yourself
+)
+
+// lateness is how much longer than the fastest frame of its connection a memberlist packet may
+// have waited. Older ones are dropped, as a network would: acks and suspicions that sat out a
+// stall in a socket buffer only mislead.
+const lateness = time.Second
+
+var errFrame = errors.New("malformed gossip frame")
+
+func preamble(kind byte) []byte { return []byte{'C', 'G', 1, kind} }
+
+func readPreamble(r io.Reader) (byte, error) {
+	var b [preambleLength]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return 0, fmt.Errorf("reading preamble: %w", err)
+	}
+	if b[0] != 'C' || b[1] != 'G' || b[2] != 1 || b[3] != kindLink && b[3] != kindStream {
+		return 0, fmt.Errorf("%w: preamble % x", errFrame, b)
+	}
+	return b[3], nil
+}
+
+// appendFrame writes a frame; sent is the sender's time on this connection.
+func appendFrame(b []byte, kind byte, sent time.Duration, body []byte) []byte {
+	b = append(b, kind)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))           //nolint:gosec // bounded by MaxMessageBytes
+	b = binary.BigEndian.AppendUint64(b, uint64(sent.Microseconds())) //nolint:gosec // never negative
+	return append(b, body...)
+}
+
+type frame struct {
+	kind byte
+	sent time.Duration
+	body []byte
+}
+
+// readFrame reads one frame; one that claims more than limit bytes is an error
+// before anything is allocated for it.
+func readFrame(r io.Reader, limit int) (frame, error) {
+	var h [frameHeader]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		return frame{}, err
+	}
+	n := binary.BigEndian.Uint32(h[1:])
+	if h[0] < framePacket || h[0] > frameWant {
+		return frame{}, fmt.Errorf("%w: type %d", errFrame, h[0])
+	}
+	if int64(n) > int64(limit) {
+		return frame{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", errFrame, n, limit)
+	}
+	us := binary.BigEndian.Uint64(h[5:])
+	if us > uint64(100*365*24*time.Hour/time.Microsecond) {
+		return frame{}, fmt.Errorf("%w: sent at %d µs", errFrame, us)
+	}
+	f := frame{kind: h[0], sent: time.Duration(us) * time.Microsecond, body: make([]byte, n)} //nolint:gosec // bounded above
+	_, err := io.ReadFull(r, f.body)
+	return f, err
+}
+
+// drift tells how long a frame was held up on its way, beyond the fastest frame
+// of the same connection. It compares only how two monotonic clocks advance,
+// never what they show.
+type drift struct {
+	least time.Duration
+	known bool
+}
+
+func (d *drift) delay(sent, received time.Duration) time.Duration {
+	offset := received - sent
+	if !d.known || offset < d.least {
+		d.least, d.known = offset, true
+	}
+	return offset - d.least
+}

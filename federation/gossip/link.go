@@ -1,0 +1,259 @@
+package gossip
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/causeway-mesh/causeway/federation"
+)
+
+// link is the one persistent connection on which we send packets to a peer. The
+// peer has its own to us.
+type link struct {
+	g    *Gossip
+	peer federation.ClusterName
+	// queue: any goroutine sends and never waits; run receives. Full drops.
+	queue chan queued
+	// wantFull asks run for our complete statement, encoded when it is written so
+	// that it is as young as can be. Buffer 1, coalesced.
+	wantFull chan struct{}
+	// redial ends a back-off early, as when addresses have changed. Buffer 1, coalesced.
+	redial chan struct{}
+	up     atomic.Bool
+	// heard is the own monotonic time of the peer's last answer, in nanoseconds; 0 is never.
+	heard atomic.Int64
+}
+
+type queued struct {
+	kind byte
+	at   time.Duration // own monotonic time of queueing; waiting counts as travelling
+	body []byte
+}
+
+func newLink(g *Gossip, peer federation.ClusterName) *link {
+	return &link{
+		g: g, peer: peer,
+		queue:    make(chan queued, g.cfg.QueueLength),
+		wantFull: make(chan struct{}, 1),
+		redial:   make(chan struct{}, 1),
+	}
+}
+
+// send queues a frame, or drops it.
+func (l *link) send(kind byte, body []byte) {
+	if !l.up.Load() {
+		l.g.metrics.dropped.WithLabelValues(string(l.peer), dropDisconnected).Inc()
+		return
+	}
+	select {
+	case l.queue <- queued{kind, l.g.now(), body}:
+	default:
+		l.g.metrics.dropped.WithLabelValues(string(l.peer), dropQueueFull).Inc()
+	}
+}
+
+// answers says whether the peer has spoken lately: pings go out four times a LinkTimeout.
+func (l *link) answers(now time.Duration) bool {
+	return l.up.Load() && now-time.Duration(l.heard.Load()) < l.g.cfg.LinkTimeout*2/3
+}
+
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// run keeps the link up until ctx ends.
+func (l *link) run(ctx context.Context) {
+	wait := l.g.cfg.RedialMin
+	for ctx.Err() == nil {
+		conn, err := l.g.dialPeer(ctx, l.peer, kindLink)
+		if err == nil {
+			began := l.g.now()
+			err = l.serve(ctx, conn)
+			if l.g.now()-began > l.g.cfg.LinkTimeout {
+				wait = l.g.cfg.RedialMin
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		l.g.log.Debug("gossip link is down", "cluster", l.peer, "error", err, "retry_in", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.redial:
+			wait = l.g.cfg.RedialMin
+		case <-time.After(jitter(wait)):
+			wait = min(2*wait, l.g.cfg.RedialMax)
+		}
+	}
+}
+
+// jitter spreads d over d/2 … d.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) } //nolint:gosec // spreading only
+
+// serve runs both directions of a link until one fails.
+func (l *link) serve(ctx context.Context, conn *tls.Conn) error {
+	l.drain()
+	l.up.Store(true)
+	l.g.metrics.links.WithLabelValues(string(l.peer)).Set(1)
+	l.g.joinNow(l.peer)
+	l.heard.Store(int64(l.g.now()))
+	poke(l.wantFull)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(ctx, func() { closeNow(conn) })
+	var wg sync.WaitGroup
+	wg.Go(func() { cancel(l.read(conn)) })
+	cancel(l.write(ctx, conn))
+	wg.Wait()
+	stop()
+	closeNow(conn)
+	l.up.Store(false)
+	l.g.metrics.links.WithLabelValues(string(l.peer)).Set(0)
+	return context.Cause(ctx)
+}
+
+// drain forgets what was queued for an earlier connection.
+func (l *link) drain() {
+	for {
+		select {
+		case <-l.queue:
+		default:
+			return
+		}
+	}
+}
+
+func (l *link) write(ctx context.Context, conn net.Conn) error {
+	start := l.g.now()
+	ping := time.NewTicker(l.g.cfg.LinkTimeout / 4)
+	defer ping.Stop()
+	put := func(kind byte, at time.Duration, body []byte) error {
+		if err := conn.SetWriteDeadline(time.Now().Add(l.g.cfg.LinkTimeout)); err != nil {
+			return err
+		}
+		l.g.metrics.frames.WithLabelValues(string(l.peer), "out").Inc()
+		_, err := conn.Write(appendFrame(nil, kind, max(at-start, 0), body))
+		return err
+	}
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case q := <-l.queue:
+			err = put(q.kind, q.at, q.body)
+		case <-l.wantFull:
+			if body := l.g.fullStatement(); body != nil {
+				err = put(frameOwn, l.g.now(), body)
+			}
+		case <-ping.C:
+			err = put(framePing, l.g.now(), nil)
+		}
+		if err != nil {
+			return fmt.Errorf("writing to %s: %w", l.peer, err)
+		}
+	}
+}
+
+// read takes the peer's answers: pongs, requests, and proof that we are superseded.
+func (l *link) read(conn net.Conn) error {
+	start, d := l.g.now(), drift{}
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(l.g.cfg.LinkTimeout)); err != nil {
+			return err
+		}
+		f, err := readFrame(conn, l.g.cfg.MaxMessageBytes)
+		if err != nil {
+			if errors.Is(err, errFrame) {
+				l.g.metrics.refuse(refuseMalformed)
+			}
+			return fmt.Errorf("reading from %s: %w", l.peer, err)
+		}
+		now := l.g.now()
+		l.heard.Store(int64(now))
+		held := d.delay(f.sent, now-start)
+		switch f.kind {
+		case framePong:
+		case frameWant:
+			poke(l.wantFull)
+		case frameRelay:
+			l.g.receive(f.body, "", held)
+		default:
+			l.g.metrics.refuse(refuseMalformed)
+			return fmt.Errorf("%w: type %d as an answer", errFrame, f.kind)
+		}
+	}
+}
+
+// closeNow closes without waiting for a goodbye that a black hole would never take.
+func closeNow(c *tls.Conn) { _ = c.NetConn().Close() }
+
+// dialPeer tries the peer's addresses in turn and returns the first connection
+// that has the right cluster at its end.
+func (g *Gossip) dialPeer(ctx context.Context, peer federation.ClusterName, kind byte) (*tls.Conn, error) {
+	addresses := g.addressesOf(peer)
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("no gateway address is known for cluster %s", peer)
+	}
+	var errs []error
+	for _, a := range addresses {
+		conn, err := g.dialAddress(ctx, peer, a, kind)
+		if err == nil {
+			g.metrics.dials.WithLabelValues(string(peer), "ok").Inc()
+			return conn, nil
+		}
+		g.metrics.dials.WithLabelValues(string(peer), "error").Inc()
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+func (g *Gossip) dialAddress(ctx context.Context, peer federation.ClusterName, address string, kind byte) (_ *tls.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.DialTimeout)
+	defer cancel()
+	raw, err := g.deps.Dial(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("dialing %s at %s: %w", peer, address, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = raw.Close()
+		}
+	}()
+	conn := tls.Client(raw, g.deps.ClientTLS(peer))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("handshake with %s at %s: %w", peer, address, err)
+	}
+	got, err := g.deps.PeerCluster(conn.ConnectionState())
+	if err != nil {
+		return nil, fmt.Errorf("identity of %s at %s: %w", peer, address, err)
+	}
+	if got != peer {
+		g.metrics.refuse(refuseCluster)
+		return nil, fmt.Errorf("cluster at %s is %s, want %s", address, got, peer)
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(g.cfg.DialTimeout)); err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(preamble(kind)); err != nil {
+		return nil, fmt.Errorf("greeting %s at %s: %w", peer, address, err)
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return conn, nil
+}

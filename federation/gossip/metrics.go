@@ -1,0 +1,86 @@
+package gossip
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	refused    *prometheus.CounterVec
+	dropped    *prometheus.CounterVec
+	frames     *prometheus.CounterVec
+	dials      *prometheus.CounterVec
+	links      *prometheus.GaugeVec
+	records    prometheus.GaugeFunc
+	superseded prometheus.Counter
+}
+
+// The constant values of the label "reason".
+const (
+	refuseMalformed  = "malformed"
+	refuseCluster    = "unknown_cluster"
+	refuseNotOwner   = "not_owner"
+	refuseServices   = "too_many_services"
+	refuseClusters   = "too_many_clusters"
+	refuseStale      = "stale_epoch"
+	refuseHandshake  = "handshake"
+	refuseConns      = "too_many_connections"
+	refuseMember     = "unknown_member"
+	refuseOversized  = "oversized"
+	dropQueueFull    = "queue_full"
+	dropNoPeer       = "no_such_peer"
+	dropLate         = "late"
+	dropDisconnected = "disconnected"
+)
+
+func newMetrics(reg prometheus.Registerer, held func() float64) (*metrics, error) {
+	m := &metrics{
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_gossip_refused_total",
+			Help: "Connections, messages, members and records from peers that were refused, by reason.",
+		}, []string{"reason"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_gossip_packets_dropped_total",
+			Help: "Packets that were dropped, by peer and reason.",
+		}, []string{"cluster", "reason"}),
+		frames: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_gossip_frames_total",
+			Help: "Frames by peer and direction (in, out).",
+		}, []string{"cluster", "direction"}),
+		dials: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_gossip_dials_total",
+			Help: "Dials by peer and result (ok, error).",
+		}, []string{"cluster", "result"}),
+		links: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "causeway_gossip_link_up_ratio",
+			Help: "1 while the outgoing link to a peer stands.",
+		}, []string{"cluster"}),
+		records: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "causeway_gossip_records_count",
+			Help: "Health records held, tombstones included.",
+		}, held),
+		superseded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "causeway_gossip_superseded_total",
+			Help: "Times that a peer proved a newer leader of our own cluster.",
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.refused, m.dropped, m.frames, m.dials, m.links, m.records, m.superseded} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) refuse(reason string) { m.refused.WithLabelValues(reason).Inc() }
+
+// unregister takes the metrics out again, so that a new Gossip (another reign,
+// another configuration) can register its own.
+func (m *metrics) unregister(reg prometheus.Registerer) {
+	if reg == nil {
+		return
+	}
+	for _, c := range []prometheus.Collector{m.refused, m.dropped, m.frames, m.dials, m.links, m.records, m.superseded} {
+		reg.Unregister(c)
+	}
+}
