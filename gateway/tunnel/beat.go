@@ -1,0 +1,117 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// upAfter is how many PONGs on a fresh connection prove a path.
+const upAfter = 2
+
+// beat keeps one beat connection: dials it, pings on it, and reports what it shows.
+func (p *Path) beat(ctx context.Context, i int) {
+	failures := 0
+	for ctx.Err() == nil {
+		pongs, err := p.beatOnce(ctx, i)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case pongs > 0:
+			failures = 0 // it lived: find out at once whether the peer does
+		default:
+			if !wait(ctx, p.backoff(failures)) {
+				return
+			}
+			failures++
+		}
+		_ = err
+	}
+}
+
+// beatOnce is the life of one beat connection; it returns how many PONGs came.
+func (p *Path) beatOnce(ctx context.Context, i int) (int, error) {
+	pong := make(chan struct{}, 1) // from the tunnel's reader; full = already told
+	t, err := p.dial(ctx, ForBeats, Hooks{
+		OnOpen: func(in *Incoming) { _ = in.Nack(Refused) },
+		OnPong: func(t *Tunnel, rtt time.Duration) {
+			p.noteRTT(rtt)
+			p.lastSign.Store(int64(t.LastPong()))
+			select {
+			case pong <- struct{}{}:
+			default:
+			}
+		},
+		OnDrain: func(*Tunnel) { p.noteDraining() },
+	})
+	if err != nil {
+		p.note(i, witness{beatFailed, "dialing: " + err.Error()}, err)
+		return 0, err
+	}
+	defer t.Close(ErrClosed)
+	return p.watch(ctx, i, t, pong)
+}
+
+// watch pings on t until it ends, or until it has been silent and something else
+// has shown whether the path lives.
+func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}) (int, error) {
+	born := p.deps.Now()
+	pongs := 0
+	t.Ping()
+	nextPing := born + p.cfg.Beat
+	timer := time.NewTimer(p.cfg.Beat)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return pongs, ctx.Err()
+		case <-t.Done():
+			return pongs, p.noteEnd(i, t, pongs)
+		case <-pong:
+			if pongs++; pongs < upAfter {
+				t.Ping() // prove the path without waiting for the next beat
+			} else if pongs == upAfter {
+				p.note(i, witness{state: beatFresh}, nil)
+			}
+			continue
+		case <-timer.C:
+		}
+		now := p.deps.Now()
+		last := max(born, t.LastPong())
+		if now-last >= p.timeout() {
+			p.note(i, witness{state: beatSilent}, nil)
+			return pongs, errors.New("silent")
+		}
+		if now >= nextPing {
+			t.Ping()
+			nextPing = now + p.cfg.Beat
+		}
+		timer.Reset(max(time.Millisecond, min(nextPing, last+p.timeout())-now))
+	}
+}
+
+// noteEnd records that a beat connection has ended by itself. One that never
+// answered is a failed dial: in TLS 1.3 the peer's refusal comes only after ours.
+func (p *Path) noteEnd(i int, t *Tunnel, pongs int) error {
+	err := t.Err()
+	if errors.Is(err, ErrPathDown) {
+		return err // the verdict is already out
+	}
+	w := witness{beatLost, "connection lost: " + err.Error()}
+	if pongs == 0 {
+		w = witness{beatFailed, "dialing: " + err.Error()}
+	}
+	p.note(i, w, err)
+	return err
+}
+
+func (p *Path) noteDraining() {
+	p.mu.Lock()
+	changed := !p.draining
+	p.draining = true
+	state, cause := p.state, p.cause
+	p.mu.Unlock()
+	if changed && p.deps.OnChange != nil {
+		p.deps.OnChange(p.key, state, cause)
+	}
+}

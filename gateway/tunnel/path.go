@@ -1,0 +1,228 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/routing"
+)
+
+// Key names one peer gateway; another address is another path.
+type Key struct {
+	Cluster  federation.ClusterName
+	Instance string
+	Address  string
+}
+
+// The reasons why a path has no tunnel to give.
+var (
+	ErrPathDown = errors.New("path to the peer gateway is down")
+	ErrFull     = errors.New("too many tunnels to the peer gateway")
+)
+
+// PathDeps are what a path needs from outside.
+type PathDeps struct {
+	// Dial connects and authenticates: the certificate names the cluster of the key.
+	Dial func(ctx context.Context, k Key) (net.Conn, error)
+	// OnOpen serves streams that the peer opens on tunnels that we dialled.
+	OnOpen func(*Incoming)
+	// OnChange is told that the state has changed; it must not block.
+	OnChange func(Key, routing.PathState, string)
+	// Untrusted says whether a dial's error is about identity.
+	Untrusted func(error) bool
+	Metrics   *Metrics
+	// Now is a monotonic clock.
+	Now func() time.Duration
+}
+
+// beatsPerPath is how many independent connections witness a path.
+const beatsPerPath = 2
+
+// Path is one peer gateway as we reach it: warm tunnels, and beats.
+type Path struct {
+	key  Key
+	cfg  PathConfig
+	deps PathDeps
+
+	rtt      atomic.Int64 // smoothed, ns; 0 is unmeasured
+	lastSign atomic.Int64 // our clock at the last PONG on a beat; 0 is never
+	inUse    atomic.Int64
+	need     chan struct{} // asks the filler for tunnels; buffer 1, full = already asked
+
+	mu        sync.Mutex
+	ctx       context.Context // of Run; nil before it and after
+	up        context.Context // ends when the path goes down
+	goDown    context.CancelCauseFunc
+	state     routing.PathState
+	cause     string
+	trust     string
+	draining  bool
+	witnesses [beatsPerPath]witness
+	idle      []*Tunnel // dialled by us, last used last
+	adopted   []*Tunnel // dialled by the peer, idle
+	all       map[*Tunnel]struct{}
+	dialled   int // data tunnels in all or being dialled
+	dialing   int // by the filler
+	target    int // warm tunnels wanted now
+	work      sync.WaitGroup
+}
+
+// NewPath returns a path; Run makes it dial.
+func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
+	p := &Path{key: key, cfg: cfg, deps: deps, state: routing.PathUnknown, target: cfg.Warm,
+		all: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1)}
+	p.up, p.goDown = context.WithCancelCause(context.Background())
+	return p
+}
+
+// Run keeps the path warm and probed until ctx ends, then closes all its tunnels.
+func (p *Path) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	p.mu.Lock()
+	p.ctx = ctx
+	p.mu.Unlock()
+	for i := range beatsPerPath {
+		p.work.Go(func() { p.beat(ctx, i) })
+	}
+	p.fill(ctx)
+	cancel()
+	p.mu.Lock()
+	p.ctx = nil
+	tunnels := p.takeAll()
+	p.mu.Unlock()
+	closeAll(tunnels, ErrClosed)
+	p.work.Wait()
+	return nil
+}
+
+func closeAll(ts []*Tunnel, cause error) {
+	for _, t := range ts {
+		t.Close(cause)
+	}
+}
+
+// takeAll empties the path's lists; the caller holds the lock.
+func (p *Path) takeAll() []*Tunnel {
+	var ts []*Tunnel
+	for t := range p.all {
+		ts = append(ts, t)
+	}
+	p.idle, p.adopted = nil, nil
+	return ts
+}
+
+// View is a path as the balancer and the admin page see it.
+type View struct {
+	Key
+	State    routing.PathState
+	Cause    string
+	Trust    string // the last identity error, "" is none
+	Draining bool
+	RTT      time.Duration
+	Silence  time.Duration
+	InUse    int
+	Idle     int
+	Tunnels  int
+}
+
+// View returns a snapshot.
+func (p *Path) View() View {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return View{Key: p.key, State: p.state, Cause: p.cause, Trust: p.trust, Draining: p.draining,
+		RTT: time.Duration(p.rtt.Load()), Silence: p.silence(), InUse: int(p.inUse.Load()),
+		Idle: len(p.idle), Tunnels: len(p.all)}
+}
+
+func (p *Path) silence() time.Duration {
+	if last := p.lastSign.Load(); last != 0 {
+		return p.deps.Now() - time.Duration(last)
+	}
+	return 0
+}
+
+// RTT is the smoothed round-trip time; 0 is unmeasured.
+func (p *Path) RTT() time.Duration { return time.Duration(p.rtt.Load()) }
+
+// timeout is how long a beat connection may be silent.
+func (p *Path) timeout() time.Duration { return max(3*p.cfg.Beat, p.cfg.Silence) + p.RTT() }
+
+// noteRTT smooths with weight 1/8, as TCP does.
+func (p *Path) noteRTT(rtt time.Duration) {
+	old := p.rtt.Load()
+	if old == 0 {
+		p.rtt.Store(int64(max(rtt, 1)))
+		return
+	}
+	p.rtt.Store(old + (int64(rtt)-old)/8)
+}
+
+// note records one witness's evidence and acts on the verdict.
+func (p *Path) note(i int, w witness, err error) {
+	p.mu.Lock()
+	p.witnesses[i] = w
+	if err != nil && p.deps.Untrusted != nil && p.deps.Untrusted(err) {
+		p.trust = err.Error()
+	} else if w.state == beatFresh {
+		p.trust = ""
+	}
+	was, wasCause := p.state, p.cause
+	p.state, p.cause = judge(was, p.witnesses[:], p.silence())
+	state, cause := p.state, p.cause
+	if state == was {
+		if was == routing.PathDown && cause == "" {
+			p.cause = wasCause
+		}
+		p.mu.Unlock()
+		return
+	}
+	var dead []*Tunnel
+	switch state {
+	case routing.PathDown:
+		dead = p.takeAll()
+		p.goDown(ErrPathDown)
+		p.witnesses = [beatsPerPath]witness{}
+		p.witnesses[i] = witness{state: beatFailed, cause: cause}
+	case routing.PathUp:
+		p.up, p.goDown = context.WithCancelCause(context.Background())
+		p.draining = false
+	}
+	p.mu.Unlock()
+	closeAll(dead, ErrPathDown)
+	p.ask()
+	if p.deps.OnChange != nil {
+		p.deps.OnChange(p.key, state, cause)
+	}
+}
+
+// backoff is the jittered wait before dial number failures+1.
+func (p *Path) backoff(failures int) time.Duration {
+	d := p.cfg.BackoffMin << min(failures, 16)
+	d = min(d, p.cfg.BackoffMax)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter
+}
+
+// ask wakes the filler.
+func (p *Path) ask() {
+	select {
+	case p.need <- struct{}{}:
+	default:
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

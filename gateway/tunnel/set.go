@@ -1,0 +1,132 @@
+package tunnel
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/routing"
+)
+
+// Set is the paths to all peer gateways of the current table.
+type Set struct {
+	cfg  PathConfig
+	deps PathDeps
+
+	mu    sync.Mutex
+	ctx   context.Context // of Run; nil outside it
+	paths map[Key]*entry
+	work  sync.WaitGroup
+}
+
+type entry struct {
+	path *Path
+	stop context.CancelFunc // nil until Run has started it
+}
+
+// NewSet checks cfg.
+func NewSet(cfg PathConfig, deps PathDeps) (*Set, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Set{cfg: cfg, deps: deps, paths: map[Key]*entry{}}, nil
+}
+
+// Run lets the paths live until ctx ends.
+func (s *Set) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx = ctx
+	for _, e := range s.paths {
+		s.start(e)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.ctx = nil
+	s.mu.Unlock()
+	s.work.Wait()
+	return nil
+}
+
+// start runs a path; the caller holds the lock.
+func (s *Set) start(e *entry) {
+	ctx, stop := context.WithCancel(s.ctx)
+	e.stop = stop
+	s.work.Go(func() { _ = e.path.Run(ctx) })
+}
+
+// Sync makes the set equal to keys. A path that stays keeps its tunnels; one that
+// goes is closed with all its streams, because its peer may no longer be called.
+func (s *Set) Sync(keys []Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := make(map[Key]bool, len(keys))
+	for _, k := range keys {
+		want[k] = true
+		if s.paths[k] != nil {
+			continue
+		}
+		deps := s.deps
+		deps.OnChange = func(k Key, st routing.PathState, cause string) {
+			s.deps.Metrics.changed(k, string(st))
+			if s.deps.OnChange != nil {
+				s.deps.OnChange(k, st, cause)
+			}
+		}
+		e := &entry{path: NewPath(k, s.cfg, deps)}
+		s.paths[k] = e
+		if s.ctx != nil {
+			s.start(e)
+		}
+	}
+	for k, e := range s.paths {
+		if !want[k] {
+			if e.stop != nil {
+				e.stop()
+			}
+			delete(s.paths, k)
+		}
+	}
+}
+
+// Path returns the path to a peer gateway; nil when the table does not have it.
+func (s *Set) Path(k Key) *Path {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.paths[k]; e != nil {
+		return e.path
+	}
+	return nil
+}
+
+// Find returns the path to the peer gateway of that name, whatever its address.
+func (s *Set) Find(c federation.ClusterName, instance string) *Path {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, e := range s.paths {
+		if k.Cluster == c && k.Instance == instance {
+			return e.path
+		}
+	}
+	return nil
+}
+
+// Views lists all paths by cluster, instance and address.
+func (s *Set) Views() []View {
+	s.mu.Lock()
+	paths := make([]*Path, 0, len(s.paths))
+	for _, e := range s.paths {
+		paths = append(paths, e.path)
+	}
+	s.mu.Unlock()
+	views := make([]View, len(paths))
+	for i, p := range paths {
+		views[i] = p.View()
+	}
+	slices.SortFunc(views, func(a, b View) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Address, b.Address))
+	})
+	return views
+}
