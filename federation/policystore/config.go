@@ -1,0 +1,73 @@
+package policystore
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/causeway-mesh/causeway/federation"
+)
+
+// Config says which store, and as whom.
+type Config struct {
+	Federation string
+	Cluster    federation.ClusterName
+	// Endpoints are the store's client URLs, "https://host:port" (or "host:port").
+	Endpoints []string
+	// TLS is the client's, under the store's own CA. Nil is plain TCP, for tests.
+	TLS *tls.Config
+	// RequestTimeout bounds each request. Default 5 s.
+	RequestTimeout time.Duration
+	// ProofInterval is how often a quiet watch must prove itself. Default 2 s.
+	ProofInterval time.Duration
+	// RetryMin and RetryMax bound the jittered back-off. Defaults 200 ms and 5 s.
+	RetryMin, RetryMax time.Duration
+}
+
+// DefaultConfig returns the defaults; Federation, Cluster and Endpoints are the caller's.
+func DefaultConfig() Config {
+	return Config{
+		RequestTimeout: 5 * time.Second,
+		ProofInterval:  2 * time.Second,
+		RetryMin:       200 * time.Millisecond,
+		RetryMax:       5 * time.Second,
+	}
+}
+
+// Validate joins all faults.
+func (c Config) Validate() error {
+	var errs []error
+	if !keyPart(c.Federation) {
+		errs = append(errs, fmt.Errorf("policystore: federation name %q can't be part of a key", c.Federation))
+	}
+	if !keyPart(string(c.Cluster)) {
+		errs = append(errs, fmt.Errorf("policystore: cluster name %q can't be part of a key", c.Cluster))
+	}
+	if len(c.Endpoints) == 0 {
+		errs = append(errs, errors.New("policystore: no endpoint given"))
+	}
+	for _, e := range c.Endpoints {
+		if u, err := url.Parse(e); strings.Contains(e, "://") && (err != nil || u.Host == "") {
+			errs = append(errs, fmt.Errorf("policystore: endpoint %q: want https://host:port", e))
+		}
+	}
+	if c.RequestTimeout <= 0 || c.ProofInterval <= 0 || c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
+		errs = append(errs, errors.New("policystore: timeouts must be positive and RetryMin at most RetryMax"))
+	}
+	return errors.Join(errs...)
+}
+
+// Deps are what the store's client needs from outside.
+type Deps struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	// OnChange gets each new State, one call at a time; it must not block for long.
+	// Optional.
+	OnChange func(State)
+}

@@ -1,0 +1,19 @@
+// Package policystore keeps what must agree: registrations, exports and
+// policies, in an etcd that all clusters of a federation share.
+//
+// It owns the keys, the values' encoding and the global order; it publishes,
+// watches, resumes and relists. It leaves to others what the content means, and
+// the server itself to policystore/server.
+//
+// New starts nothing; Run connects and never gives up until its context ends.
+// All other methods may be called from any goroutine; each request has a
+// deadline. OnChange is called by one goroutine, one call at a time.
+//
+// Invariants:
+//  1. A State is immutable and stands for one revision of the store.
+//  2. Losing the store, a compaction or a gap never removes anything from the
+//     State; only a deletion that the store confirms does.
+//  3. A value's place in the order is written once, when its key first appears.
+//  4. Nothing is written that would not change the store.
+//  5. A value that can't be read is skipped and counted; the last good one stays.
+package policystore

@@ -1,0 +1,59 @@
+package policystore
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	requests  *prometheus.CounterVec
+	malformed prometheus.Counter
+	relists   *prometheus.CounterVec
+	connected prometheus.Gauge
+	revision  prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_policystore_requests_total",
+			Help: "Requests to the policy store by operation and result (Connected is a success).",
+		}, []string{"operation", "result"}),
+		malformed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "causeway_policystore_malformed_values_total",
+			Help: "Values from the store that could not be read and were skipped.",
+		}),
+		relists: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_policystore_full_reads_total",
+			Help: "Full reads of the store by cause (start, compacted, rewound).",
+		}, []string{"cause"}),
+		connected: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "causeway_policystore_connected_ratio",
+			Help: "1 while the watch stands.",
+		}),
+		revision: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "causeway_policystore_revision_count",
+			Help: "The store's revision that the state stands for.",
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range m.all() {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.requests, m.malformed, m.relists, m.connected, m.revision}
+}
+
+// unregister takes the metrics out again, so that a Store with other settings can follow.
+func (m *metrics) unregister(reg prometheus.Registerer) {
+	if reg == nil {
+		return
+	}
+	for _, c := range m.all() {
+		reg.Unregister(c)
+	}
+}
