@@ -101,9 +101,10 @@ type World struct {
 	host  *Host
 	log   *slog.Logger
 	sites []*Site
-	root  *netns.NS
-	procs processes
-	meter meter
+	// router is where the veth links end, when there is no TUN.
+	router *netns.NS
+	procs  processes
+	meter  meter
 }
 
 // New makes the sites and the network; no process runs yet.
@@ -135,7 +136,7 @@ func (w *World) build(onlyPackets bool) error {
 		network.Sites[wan.Site(c.Name)] = c.Prefix
 	}
 	var err error
-	if w.root, err = netns.Current(); err != nil {
+	if w.router, err = netns.New(); err != nil {
 		return err
 	}
 	spaces := map[wan.Site]*netns.NS{}
@@ -150,7 +151,7 @@ func (w *World) build(onlyPackets bool) error {
 			w.Store = s
 		}
 	}
-	if w.WAN, err = wan.New(network, wan.Deps{Sites: spaces, Router: w.root, OnlyPackets: onlyPackets}); err != nil {
+	if w.WAN, err = wan.New(network, wan.Deps{Sites: spaces, Router: w.router, OnlyPackets: onlyPackets}); err != nil {
 		return fmt.Errorf("making the network: %w", err)
 	}
 	for _, c := range w.cfg.Clusters {
@@ -196,8 +197,8 @@ func (w *World) close() {
 	for _, s := range w.sites {
 		s.ns.Close()
 	}
-	if w.root != nil {
-		w.root.Close()
+	if w.router != nil {
+		w.router.Close()
 	}
 }
 

@@ -44,19 +44,11 @@ const threadNS = "/proc/thread-self/ns/net"
 func New() (*NS, error) {
 	ns := &NS{starts: make(chan func()), closed: make(chan struct{})}
 	ready := make(chan error, 1)
-	go ns.own(unshared, ready)
+	go ns.own(ready)
 	return ns, <-ready
 }
 
-// Current is the namespace of the calling process.
-func Current() (*NS, error) {
-	ns := &NS{starts: make(chan func()), closed: make(chan struct{})}
-	ready := make(chan error, 1)
-	go ns.own(func() error { return nil }, ready)
-	return ns, <-ready
-}
-
-func unshared() error {
+func unshare() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("making a network namespace: %w", err)
 	}
@@ -65,9 +57,9 @@ func unshared() error {
 
 // own is the namespace's thread. It is never unlocked: when the goroutine ends,
 // the thread goes too, and with it (Pdeathsig) what was started on it.
-func (n *NS) own(enter func() error, ready chan<- error) {
+func (n *NS) own(ready chan<- error) {
 	runtime.LockOSThread()
-	if err := enter(); err != nil {
+	if err := unshare(); err != nil {
 		ready <- err
 		return
 	}
