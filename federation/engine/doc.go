@@ -12,8 +12,9 @@
 // View never blocks.
 //
 // Invariants:
-//  1. No table is published before the store has been read once in full: a cold
-//     operator never empties a gateway.
+//  1. No table and no health is published before the store has been read in full
+//     and the local facts are there: a cold operator never empties a gateway or a
+//     peer's book.
 //  2. Losing the store, the gossip or every gateway removes no member, export,
 //     policy or target.
 //  3. Only an engine that leads publishes, gossips or writes to the store.

@@ -32,11 +32,14 @@ type Config struct {
 	// GatewayGrace is how long a gateway that is not connected stays advertised to
 	// peers. Default 15 s.
 	GatewayGrace time.Duration
+	// LoadTimeout bounds how long a new leader waits for the endpoints of its own
+	// exports before it speaks. Default 10 s.
+	LoadTimeout time.Duration
 }
 
 // DefaultConfig has every default; Replica and GossipAddress are the caller's.
 func DefaultConfig() Config {
-	return Config{Tick: 500 * time.Millisecond, Settle: 5 * time.Millisecond, GatewayGrace: 15 * time.Second}
+	return Config{Tick: 500 * time.Millisecond, Settle: 5 * time.Millisecond, GatewayGrace: 15 * time.Second, LoadTimeout: 10 * time.Second}
 }
 
 // Deps is what an engine works with.
@@ -218,7 +221,9 @@ func (e *Engine) RemoveEndpoints(svc federation.ServiceName) {
 	e.touch()
 }
 
-// SetEgressPorts replaces the set of imported ports that gateways listen for.
+// SetEgressPorts replaces the set of imported ports that gateways listen for. The
+// first call must have them all, and an empty set must not be nil: no table goes
+// out before it.
 func (e *Engine) SetEgressPorts(ports map[federation.ServicePort]EgressPort) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -28,7 +28,9 @@ func (e *Engine) round() {
 	var know knowledge
 	if e.seat != nil {
 		e.seat.gossip.SetPeers(e.peerAddresses())
-		e.seat.gossip.Publish(e.counts())
+		if e.loaded(now) {
+			e.seat.gossip.Publish(e.counts())
+		}
 		know = knowledge{records: e.seat.gossip.Records(), members: e.seat.gossip.Members()}
 	}
 	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
@@ -103,10 +105,29 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 		Bundles:   e.settings.Bundles,
 	}, e.prev, now)
 	e.prev = next
-	if e.epoch != 0 {
+	if e.epoch != 0 && e.egress != nil && e.loaded(now) {
 		e.publish(result.Table)
 	}
 	return result.Decisions
+}
+
+// loaded says whether the local facts are complete: the store was read, and the
+// endpoints of everything we export have been looked up. A new leader that spoke
+// earlier would tell peers and gateways that nothing is ready. It waits at most
+// LoadTimeout for a service whose endpoints never come.
+func (e *Engine) loaded(now time.Duration) bool {
+	if !e.synced || e.settings == nil {
+		return false
+	}
+	if now-e.since > e.cfg.LoadTimeout {
+		return true
+	}
+	for _, x := range e.ownExports() {
+		if _, ok := e.local[x.Service]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 func (e *Engine) publish(t routing.Table) {
