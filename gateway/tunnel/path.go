@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -62,6 +63,7 @@ type Path struct {
 	state     routing.PathState
 	cause     string
 	trust     string
+	refused   bool // the latest dial was refused by the peer's host
 	draining  bool
 	witnesses [beatsPerPath]witness
 	idle      []*Tunnel // dialled by us, last used last
@@ -123,6 +125,7 @@ type View struct {
 	State    routing.PathState
 	Cause    string
 	Trust    string // the last identity error, "" is none
+	Refused  bool   // the peer's host answers and refuses: it lives, its gateway does not
 	Draining bool
 	RTT      time.Duration
 	Silence  time.Duration
@@ -135,7 +138,7 @@ type View struct {
 func (p *Path) View() View {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return View{Key: p.key, State: p.state, Cause: p.cause, Trust: p.trust, Draining: p.draining,
+	return View{Key: p.key, State: p.state, Cause: p.cause, Trust: p.trust, Refused: p.refused, Draining: p.draining,
 		RTT: time.Duration(p.rtt.Load()), Silence: p.silence(), InUse: int(p.inUse.Load()),
 		Idle: len(p.idle), Tunnels: len(p.all)}
 }
@@ -167,6 +170,7 @@ func (p *Path) noteRTT(rtt time.Duration) {
 func (p *Path) note(i int, w witness, err error) {
 	p.mu.Lock()
 	p.witnesses[i] = w
+	p.refused = errors.Is(err, syscall.ECONNREFUSED)
 	if err != nil && p.deps.Untrusted != nil && p.deps.Untrusted(err) {
 		p.trust = err.Error()
 	} else if w.state == beatFresh {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/causeway-mesh/causeway/federation/routing"
+	"github.com/causeway-mesh/causeway/gateway"
+)
+
+// admin is the gateway's endpoint for people and probes.
+type admin struct {
+	gateway *gateway.Gateway
+	metrics *prometheus.Registry
+	pprof   bool
+}
+
+func (a admin) serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the admin endpoint on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func (a admin) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		ready, why := a.gateway.Ready()
+		if !ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = fmt.Fprintln(w, why)
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /config", a.config)
+	if a.pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// config dumps the table in force and every path. Maps with structured keys
+// become lists.
+func (a admin) config(w http.ResponseWriter, _ *http.Request) {
+	t := a.gateway.Table()
+	dump := struct {
+		Version   routing.TableVersion `json:"version"`
+		Peers     []routing.Peer       `json:"peers"`
+		Routes    []routing.Route      `json:"routes"`
+		Served    []routing.Served     `json:"served"`
+		Operators []routing.Operator   `json:"operators"`
+		Paths     any                  `json:"paths"`
+	}{Version: t.Version, Operators: t.Operators, Paths: a.gateway.Paths()}
+	for _, p := range t.Peers {
+		dump.Peers = append(dump.Peers, p)
+	}
+	for _, r := range t.Routes {
+		dump.Routes = append(dump.Routes, r)
+	}
+	for _, s := range t.Served {
+		dump.Served = append(dump.Served, s)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(dump) // the client has gone; nothing to be done about it
+}

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/identity"
+)
+
+// Config says who this gateway is and where it listens.
+type Config struct {
+	// Instance is the replica's name (its pod's), at most 255 bytes.
+	Instance   string
+	Cluster    federation.ClusterName
+	Federation string
+	// Advertise is where peers reach the one port: "host:port".
+	Advertise string
+	// Local is the address on which egress ports listen.
+	Local netip.Addr
+	// Operators are the feeds of this cluster's operators, "host:port".
+	Operators []string
+	// Drain is how long connections may go on after the end was asked for. Default 30 s.
+	Drain time.Duration
+	// FeederSilence is how long the obeyed feeder may say nothing before another one
+	// of the same epoch is obeyed. Default 10 s.
+	FeederSilence time.Duration
+}
+
+// DefaultConfig has every default; the names and addresses are the caller's.
+func DefaultConfig() Config {
+	return Config{Drain: 30 * time.Second, FeederSilence: 10 * time.Second}
+}
+
+// Validate joins all faults.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Instance == "" || len(c.Instance) > 255 {
+		errs = append(errs, fmt.Errorf("instance %q: want 1 to 255 bytes", c.Instance))
+	}
+	if c.Cluster == "" || len(c.Cluster) > 63 {
+		errs = append(errs, fmt.Errorf("cluster %q: want 1 to 63 bytes", c.Cluster))
+	}
+	if c.Federation == "" {
+		errs = append(errs, errors.New("the federation's name is empty"))
+	}
+	if _, _, err := net.SplitHostPort(c.Advertise); err != nil {
+		errs = append(errs, fmt.Errorf("advertised address %q: want host:port", c.Advertise))
+	}
+	if !c.Local.IsValid() {
+		errs = append(errs, errors.New("the local address of the egress ports is not set"))
+	}
+	if c.Drain < 0 || c.FeederSilence <= 0 {
+		errs = append(errs, errors.New("drain must not be negative, and the feeder's silence must be positive"))
+	}
+	return errors.Join(errs...)
+}
+
+// Deps is what a gateway works with.
+type Deps struct {
+	Identity *identity.Source
+	// Listener is the one port; Run closes it.
+	Listener net.Listener
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+}
