@@ -14,7 +14,7 @@ import (
 // gives a condition and leaves in force what worked before.
 //
 // Deleting it withdraws the cluster's registration, exports and policies. This is
-// tried for a minute; if the policy store does not answer, the object goes anyway
+// tried for 30 seconds; if the policy store does not answer, the object goes anyway
 // and the other members drop the registration when its lease runs out.
 //
 // +kubebuilder:object:root=true

@@ -1,0 +1,189 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
+	"github.com/causeway-mesh/causeway/controllers/condition"
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/engine"
+)
+
+// publish checks a policy, publishes it if it is new, and writes the outcome into
+// its status (in memory).
+func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api.RoutingPolicy) (ctrl.Result, error) {
+	status, generation := &policy.Status, policy.Generation
+	status.ObservedGeneration = generation
+	if err := c.resolve(ctx, policy); err != nil {
+		return ctrl.Result{}, err
+	}
+	want := wanted(view, policy)
+	have := published(view, want.ID)
+	if have != nil {
+		note(status, *have)
+	}
+	if !view.Configured || view.Self == "" {
+		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "waits for a MeshFederation of this cluster to be in force", generation)
+		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotConfigured, "waits for a MeshFederation of this cluster to be in force", generation)
+		return ctrl.Result{}, nil
+	}
+	if !view.StoreSynced {
+		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "the regions of the federation are not known yet: the policy store has not been read", generation)
+		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonStoreUnreachable, unreachable(view, nil), generation)
+		return ctrl.Result{RequeueAfter: retry}, nil
+	}
+	if fault := unknownRegions(view, want.Regions); fault != "" {
+		condition.False(&status.Conditions, api.ConditionAccepted, api.ReasonUnknownRegion, fault, generation)
+		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotAccepted, staysInForce(status), generation)
+		return ctrl.Result{}, nil
+	}
+	if have == nil || !same(*have, want) {
+		got, err := c.engine.SetPolicy(ctx, want)
+		if err != nil {
+			return c.refused(view, status, generation, err), nil
+		}
+		note(status, got)
+	}
+	want.Order = uint64(status.Order)
+	condition.True(&status.Conditions, api.ConditionPublished, api.ReasonPublished,
+		fmt.Sprintf("in the policy store at revision %d", status.Revision), generation)
+	if loss := conflict(view, want); loss != "" {
+		condition.False(&status.Conditions, api.ConditionAccepted, api.ReasonConflict, loss, generation)
+		return ctrl.Result{}, nil
+	}
+	condition.True(&status.Conditions, api.ConditionAccepted, api.ReasonAccepted, "holds in every member of the federation", generation)
+	return ctrl.Result{}, nil
+}
+
+// refused tells why the store did not take a policy.
+func (c *Controller) refused(view *engine.View, status *api.RoutingPolicyStatus, generation int64, err error) ctrl.Result {
+	condition.False(&status.Conditions, api.ConditionPublished, api.ReasonStoreUnreachable, unreachable(view, err), generation)
+	if view.Store.Connected && view.NameConflict == "" {
+		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonInvalid, "the policy store refused the policy: "+err.Error(), generation)
+	}
+	condition.True(&status.Conditions, api.ConditionAccepted, api.ReasonAccepted, "will hold once it is published", generation)
+	return ctrl.Result{RequeueAfter: retry}
+}
+
+// resolve sets ResolvedRefs: a warning only.
+func (c *Controller) resolve(ctx context.Context, policy *api.RoutingPolicy) error {
+	var missing []string
+	for _, ref := range policy.Spec.TargetRefs {
+		var found mcs.ServiceImport
+		err := c.client.Get(ctx, types.NamespacedName{Namespace: policy.Namespace, Name: ref.Name}, &found)
+		if apierrors.IsNotFound(err) {
+			missing = append(missing, fmt.Sprintf("%q", ref.Name))
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(missing) == 0 {
+		condition.True(&policy.Status.Conditions, api.ConditionResolvedRefs, api.ReasonResolvedRefs, "every target exists", policy.Generation)
+		return nil
+	}
+	condition.False(&policy.Status.Conditions, api.ConditionResolvedRefs, api.ReasonTargetNotFound,
+		fmt.Sprintf("no ServiceImport %s in namespace %q: export the Service in some cluster, or correct spec.targetRefs",
+			strings.Join(missing, ", "), policy.Namespace), policy.Generation)
+	return nil
+}
+
+func note(status *api.RoutingPolicyStatus, p federation.Policy) {
+	status.Order, status.Revision, status.PublishedGeneration = int64(p.Order), int64(p.Revision), p.Generation
+}
+
+func staysInForce(status *api.RoutingPolicyStatus) string {
+	if status.PublishedGeneration == 0 {
+		return "not published: see the condition Accepted"
+	}
+	return fmt.Sprintf("not published: see the condition Accepted; generation %d stays in force", status.PublishedGeneration)
+}
+
+func unreachable(view *engine.View, err error) string {
+	text := "the policy store cannot be written now; it is tried again, and what was published stays in force"
+	switch {
+	case view.NameConflict != "":
+		text += ": " + view.NameConflict
+	case view.Store.Message != "":
+		text += ": " + view.Store.Message
+	case err != nil:
+		text += ": " + err.Error()
+	}
+	return text
+}
+
+// wanted translates the spec into the federation's value.
+func wanted(view *engine.View, policy *api.RoutingPolicy) federation.Policy {
+	p := federation.Policy{ID: idOf(view, client.ObjectKeyFromObject(policy)), Generation: policy.Generation}
+	for _, ref := range policy.Spec.TargetRefs {
+		p.Targets = append(p.Targets, federation.ServiceName{Namespace: policy.Namespace, Name: ref.Name})
+	}
+	for _, region := range policy.Spec.Regions {
+		p.Regions = append(p.Regions, federation.Region(region))
+	}
+	return p
+}
+
+func idOf(view *engine.View, key types.NamespacedName) federation.PolicyID {
+	return federation.PolicyID{Origin: view.Self, Namespace: key.Namespace, Name: key.Name}
+}
+
+// published is what the store holds of a policy.
+func published(view *engine.View, id federation.PolicyID) *federation.Policy {
+	for i := range view.Policies {
+		if view.Policies[i].ID == id {
+			return &view.Policies[i]
+		}
+	}
+	return nil
+}
+
+func same(have, want federation.Policy) bool {
+	return have.Generation == want.Generation && slices.Equal(have.Targets, want.Targets) && slices.Equal(have.Regions, want.Regions)
+}
+
+// unknownRegions names the regions that no member has, and those that there are.
+func unknownRegions(view *engine.View, regions []federation.Region) string {
+	var known, faults []string
+	for _, m := range view.Members {
+		if m.Region != "" {
+			known = append(known, string(m.Region))
+		}
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for _, region := range regions {
+		if !slices.Contains(known, string(region)) {
+			faults = append(faults, fmt.Sprintf("region %q belongs to no member", region))
+		}
+	}
+	if len(faults) == 0 {
+		return ""
+	}
+	return strings.Join(faults, ", ") + "; known: " + strings.Join(known, ", ")
+}
+
+// conflict names the older policy that holds one of p's targets with another order
+// of regions. The same order is no conflict: its authors are co-authors.
+func conflict(view *engine.View, p federation.Policy) string {
+	for _, other := range view.Policies { // the lowest order comes first
+		if other.ID == p.ID || other.Order >= p.Order || slices.Equal(other.Regions, p.Regions) {
+			continue
+		}
+		for _, target := range p.Targets {
+			if slices.Contains(other.Targets, target) {
+				return fmt.Sprintf("ServiceImport %q follows the older policy %s (order %d, this one has %d): change that one, or delete one of the two",
+					target.Name, other.ID, other.Order, p.Order)
+			}
+		}
+	}
+	return ""
+}
