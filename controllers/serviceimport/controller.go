@@ -261,6 +261,11 @@ func (c *Controller) leaveAlone(have *mcs.ServiceImport) {
 }
 
 func (c *Controller) all(ctx context.Context) []reconcile.Request {
+	// Even without a single import the engine must be told so: it sends no table
+	// before it knows the allotment.
+	if err := c.seed(ctx); err != nil {
+		return nil
+	}
 	var list mcs.ServiceImportList
 	if err := c.client.List(ctx, &list, client.MatchingLabels{api.LabelManagedBy: api.ManagedBy}); err != nil {
 		return nil // the next look lists again
