@@ -202,7 +202,7 @@ func (d *demo) watch(r load.Result) {
 	d.mu.Unlock()
 	switch {
 	case r.Err != nil:
-		d.say("a request FAILED after %s: %v", r.Latency.Round(time.Millisecond), r.Err)
+		d.say("a request was cut after %s: %v", r.Latency.Round(time.Millisecond), r.Err)
 	case before != "" && before != cluster:
 		d.say("now answered by %s (was %s), this request in %s", cluster, before, r.Latency.Round(time.Millisecond))
 	}

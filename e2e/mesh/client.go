@@ -133,11 +133,20 @@ func (c *Client) First(ctx context.Context) (string, error) {
 	return c.until(ctx, func(string) bool { return true })
 }
 
-// AwaitServedBy waits until a cluster answers.
+// settledRow is how many answers in a row show that every gateway agrees.
+const settledRow = 10
+
+// AwaitServedBy waits until a cluster answers settledRow times in a row.
 func (c *Client) AwaitServedBy(ctx context.Context, cluster string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_, err := c.until(ctx, func(served string) bool { return strings.HasPrefix(served, cluster+"/") })
+	row := 0
+	_, err := c.until(ctx, func(served string) bool {
+		if row++; !strings.HasPrefix(served, cluster+"/") {
+			row = 0
+		}
+		return row == settledRow
+	})
 	return err
 }
 
