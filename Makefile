@@ -1,0 +1,84 @@
+# Causeway's front door: `make help`.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export GOTOOLCHAIN ?= local
+
+BIN     := $(CURDIR)/bin
+PKG     := github.com/causeway-mesh/causeway
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || true)
+LDFLAGS := -s -w -X $(PKG)/federation/version.Version=$(VERSION) -X $(PKG)/federation/version.Commit=$(COMMIT)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+# -race needs cgo and a C compiler; without one the tests run without it.
+RACE    := $(shell command -v gcc >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+UNIT    := $(shell go list ./... 2>/dev/null | grep -v '/e2e/\(mesh\|testbed\)$$')
+
+.PHONY: help
+help: ## show this
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: prerequisites
+prerequisites:
+	@command -v go >/dev/null || { echo "Go 1.26 or newer is required: install it and put it on PATH" >&2; exit 1; }
+	@command -v git >/dev/null || { echo "git is required: install it" >&2; exit 1; }
+
+.PHONY: build
+build: prerequisites ## build Causeway's own commands into bin/
+	@echo "building causeway-operator, causeway-gateway, causewayctl, causeway-demo ($(VERSION)); some minutes from cold, seconds after"
+	@mkdir -p $(BIN)
+	@$(GOBUILD) -o $(BIN)/ ./cmd/...
+	@$(GOBUILD) -o $(BIN)/causeway-demo ./e2e/demo
+
+.PHONY: assets
+assets: prerequisites ## build the parts of a test cluster (API server, etcd, cert-manager …) into bin/
+	@hack/build.sh
+
+.PHONY: demo
+demo: assets build ## three clusters in three regions, a region dies, traffic moves; ONCE=1 exits afterwards
+	@exec $(BIN)/causeway-demo
+
+.PHONY: test
+test: assets build ## vet, unit tests, tests against a real API server, and three process clusters end to end
+	go vet ./...
+	go test $(RACE) -timeout 10m $(UNIT)
+	go test -count=1 -p 1 -timeout 15m ./e2e/testbed ./e2e/mesh
+
+.PHONY: unit
+unit: assets ## unit tests and tests against a real API server
+	go test $(RACE) -timeout 10m $(UNIT)
+
+.PHONY: e2e
+e2e: assets build ## end-to-end tests on process clusters; RUN= selects
+	go test -count=1 -p 1 -v -timeout 15m $(if $(RUN),-run '$(RUN)') ./e2e/testbed ./e2e/mesh
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 20s) each
+	@for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep ^Fuzz || true); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} $$p; done; done
+
+.PHONY: bench
+bench: build assets ## the figures that exist so far: the demo's
+	@ONCE=1 $(BIN)/causeway-demo | grep -E '^[a-z_]+ [0-9.]+ [A-Za-z]+$$'
+
+.PHONY: lint
+lint: ## gofmt, go vet, and golangci-lint where it is installed
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }
+	go vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: gofmt and go vet only"; fi
+
+.PHONY: generate
+generate: ## deep-copies, CRDs, RBAC, protobuf
+	hack/generate.sh
+
+.PHONY: verify
+verify: ## generated files, go.mod and pinned versions are up to date
+	hack/verify-versions.sh
+	go mod tidy -diff
+	hack/generate.sh
+	@git diff --exit-code -- apis config federation/routefeed || { echo "generated files are out of date: run make generate and commit" >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove what was built and what a demo left
+	rm -rf bin out
