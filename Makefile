@@ -11,8 +11,8 @@ COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || true)
 LDFLAGS := -s -w -X $(PKG)/federation/version.Version=$(VERSION) -X $(PKG)/federation/version.Commit=$(COMMIT)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 # -race needs cgo and a C compiler; without one the tests run without it.
-RACE    := $(shell command -v gcc >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
-UNIT    := $(shell go list ./... 2>/dev/null | grep -v '/e2e/\(mesh\|testbed\)$$')
+RACE    = $(shell command -v gcc >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+UNIT    = $(shell go list ./... 2>/dev/null | grep -v '/e2e/\(mesh\|testbed\)$$')
 
 .PHONY: help
 help: ## show this
