@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type Gateway struct {
 	deps     Deps
 	start    time.Time
 	table    atomic.Pointer[routing.Table] // never nil
+	applying sync.Mutex                    // feeds of several operators take turns
 	obeyed   feeder
 	paths    *tunnel.Set
 	egress   *egress.Egress
@@ -156,14 +158,15 @@ func untrusted(err error) bool {
 
 // onOpen serves a stream that a peer opens on a tunnel that we dialled.
 func (g *Gateway) onOpen(in *tunnel.Incoming) {
-	hello, ok := in.Tunnel().Peer()
+	conn, ok := in.Tunnel().Conn().(*tls.Conn)
 	if !ok {
 		_ = in.Nack(tunnel.Refused)
 		return
 	}
-	id := identity.ID{
-		TrustDomain: g.Table().Peers[hello.Cluster].TrustDomain, Federation: g.cfg.Federation,
-		Cluster: hello.Cluster, Role: identity.RoleGateway,
+	id, err := identity.PeerID(conn.ConnectionState()) // what the handshake proved, whatever the table says now
+	if err != nil {
+		_ = in.Nack(tunnel.Refused)
+		return
 	}
 	g.ingress.Serve(context.Background(), in, id)
 }

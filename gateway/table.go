@@ -48,6 +48,8 @@ func (g *Gateway) apply(t routing.Table) {
 		g.deps.Log.Warn("table is not for this gateway", "cluster", string(t.Self), "federation", t.Federation)
 		return
 	}
+	g.applying.Lock() // or an older table could be stored after a newer one
+	defer g.applying.Unlock()
 	if !g.obeyed.take(t.Version, g.now()) {
 		g.recorder.Table("old")
 		return

@@ -158,8 +158,7 @@ func (g *Ingress) drain(cut context.CancelFunc) {
 		_ = c.Close()
 	}
 	g.mu.Unlock()
-	g.work.Wait()
-	<-idle
+	g.work.Wait() // streams on tunnels that we dialled end with those, later
 }
 
 // Sync ends the tunnels of callers that the table in force no longer has.

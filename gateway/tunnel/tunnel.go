@@ -94,6 +94,10 @@ func New(conn net.Conn, cfg Config, hooks Hooks, now func() time.Duration) *Tunn
 	return t
 }
 
+// Conn is the connection under the tunnel, for those who ask whom it proved; it
+// must not be read or written.
+func (t *Tunnel) Conn() net.Conn { return t.conn }
+
 // Run reads the tunnel until it ends, and returns why; io.EOF is a clean end.
 func (t *Tunnel) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { t.Close(context.Cause(ctx)) })
