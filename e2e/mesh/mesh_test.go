@@ -25,6 +25,10 @@ func TestThreeRegions(t *testing.T) {
 	t.Run("a lost region costs no request on a new connection", s.losesRegion)
 	t.Run("an unknown region in an order changes nothing in force", s.unknownRegion)
 	t.Run("a missing issuer is told and the identity stays", s.missingIssuer)
+	t.Run("an unreachable policy store is told and nothing stops", s.unreachableStore)
+	t.Run("a wrong CA of the policy store is told and nothing stops", s.wrongStoreCA)
+	t.Run("a second MeshFederation changes nothing", s.secondFederation)
+	t.Run("a name that is taken is told and its owner is not disturbed", s.nameTaken)
 	t.Run("kill -9 of the policy store costs nothing", func(t *testing.T) { s.kills(t, s.Store) })
 	t.Run("kill -9 of a gateway costs what was in flight on it", func(t *testing.T) {
 		s.kills(t, s.Gateways["eu-west"][0].Process)
