@@ -155,7 +155,10 @@ func (c *Controller) leave(ctx context.Context, f, inForce *api.MeshFederation) 
 		return ctrl.Result{}, nil
 	}
 	if inForce != nil && inForce.Name == f.Name {
-		err := c.engine.Unregister(ctx)
+		var err error
+		if c.engine.View().NameConflict == "" { // else nothing was ever published under this name by us
+			err = c.engine.Unregister(ctx)
+		}
 		if err != nil && c.now().Sub(f.DeletionTimestamp.Time) < WithdrawWithin {
 			log.FromContext(ctx).Info("withdrawing from the federation, trying again", "error", err.Error())
 			return ctrl.Result{RequeueAfter: retry}, nil
