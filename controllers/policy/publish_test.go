@@ -1,0 +1,47 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/engine"
+)
+
+func view() *engine.View {
+	v := &engine.View{Self: "eu-west"}
+	for _, r := range []federation.Region{"us-west", "us-east", "eu-west", "us-east"} {
+		v.Members = append(v.Members, engine.MemberView{Member: federation.Member{Name: federation.ClusterName(r), Region: r}})
+	}
+	return v
+}
+
+func TestUnknownRegionIsNamedWithThoseThatThereAre(t *testing.T) {
+	got := unknownRegions(view(), []federation.Region{"us-esat", "us-west"})
+	if want := `region "us-esat" belongs to no member; known: eu-west, us-east, us-west`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := unknownRegions(view(), []federation.Region{"us-east"}); got != "" {
+		t.Errorf("a known region: %q", got)
+	}
+}
+
+func TestEarlierPolicyWinsAndIsNamed(t *testing.T) {
+	target := federation.ServiceName{Namespace: "shop", Name: "checkout"}
+	policy := func(name string, order uint64, regions ...federation.Region) federation.Policy {
+		return federation.Policy{ID: federation.PolicyID{Origin: "us-east", Namespace: "shop", Name: name}, Targets: []federation.ServiceName{target}, Regions: regions, Order: order}
+	}
+	first, second, same := policy("first", 1, "us-east"), policy("second", 2, "us-west"), policy("same", 3, "us-east")
+	v := view()
+	v.Policies = []federation.Policy{first, second, same}
+	if got := conflict(v, first); got != "" {
+		t.Errorf("the earliest has a conflict: %s", got)
+	}
+	if got := conflict(v, second); !strings.Contains(got, "us-east:shop/first (order 1") {
+		t.Errorf("the loser does not name the winner: %q", got)
+	}
+	v.Policies = []federation.Policy{first, same}
+	if got := conflict(v, same); got != "" {
+		t.Errorf("the same order of regions is a conflict: %s", got)
+	}
+}
