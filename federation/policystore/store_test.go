@@ -211,7 +211,10 @@ func TestStoreAwayAndBackRemovesNothing(t *testing.T) {
 	}
 	await(t, "the export", func() bool { return len(other.State().Exports) == 1 })
 	s.stop()
-	await(t, "the loss to be told", func() bool { st := other.Status(); return !st.Connected && st.Reason == policystore.Unreachable && st.Message != "" })
+	await(t, "the loss to be told", func() bool {
+		st := other.Status()
+		return !st.Connected && st.Reason == policystore.Unreachable && st.Message != ""
+	})
 	if len(other.State().Exports) != 1 || len(other.State().Members) != 2 {
 		t.Error("the loss of the store removed something")
 	}

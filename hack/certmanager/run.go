@@ -48,7 +48,6 @@ func wanted() []string {
 	}
 }
 
-
 // contextOptions are the defaults of cert-manager's own command.
 func contextOptions(o options) controller.ContextOptions {
 	return controller.ContextOptions{
