@@ -17,7 +17,7 @@ func (p *Path) beat(ctx context.Context, i int) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case pongs > 0:
+		case pongs > upAfter:
 			failures = 0 // it lived: find out at once whether the peer does
 		default:
 			if !wait(ctx, p.backoff(failures)) {
