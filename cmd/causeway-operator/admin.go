@@ -34,7 +34,8 @@ func (op *operator) admin() http.Handler {
 	mux := http.NewServeMux()
 	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") }
 	mux.HandleFunc("GET /healthz", ok)
-	mux.HandleFunc("GET /readyz", ok) // a standby is ready to take over
+	mux.HandleFunc("GET /readyz", op.ready)
+	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, explain.Version{Version: version.String()}) })
 	mux.HandleFunc("GET /v1/status", op.status)
 	mux.HandleFunc("GET /v1/explain", op.explain)
 	both := prometheus.Gatherers{op.metrics, ctrlmetrics.Registry}
@@ -64,6 +65,17 @@ func gatherOnce(gatherers prometheus.Gatherers) prometheus.Gatherer {
 		}
 		return out, err
 	})
+}
+
+// ready: a standby is, it can take over; one that cannot work here is not, and says
+// why.
+func (op *operator) ready(w http.ResponseWriter, _ *http.Request) {
+	if why := op.waits.Load(); why != nil && *why != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = fmt.Fprintln(w, *why)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ok")
 }
 
 func (op *operator) status(w http.ResponseWriter, _ *http.Request) {

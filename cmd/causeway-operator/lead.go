@@ -39,6 +39,9 @@ func (op *operator) lead(ctx context.Context) error {
 	}
 	go op.watchEpoch(ctx, client)
 	for ctx.Err() == nil {
+		if !op.prepared(ctx, client) {
+			return nil
+		}
 		err := op.manage(ctx, client)
 		if ctx.Err() != nil {
 			return nil

@@ -38,7 +38,7 @@ func command() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	o.bind(cmd.Flags())
-	cmd.AddCommand(storeCommand())
+	cmd.AddCommand(storeCommand(), crdsCommand(), cleanupCommand())
 	return cmd
 }
 

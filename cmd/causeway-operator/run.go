@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,9 @@ type operator struct {
 	engine   *engine.Engine
 	feed     *routefeed.Server
 	metrics  *prometheus.Registry
+	// waits says what keeps the controllers from starting; nil or empty is nothing.
+	// Written by lead, read by the admin endpoint.
+	waits atomic.Pointer[string]
 }
 
 func run(ctx context.Context, o *options) error {

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -30,17 +31,10 @@ type operator struct {
 
 // leader finds the operator that leads in the context's cluster.
 func (f *flags) leader(ctx context.Context, context string) (*operator, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context})
-	if err := knownContext(loader, context); err != nil {
+	config, err := f.rest(context)
+	if err != nil {
 		return nil, err
 	}
-	config, err := loader.ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	config.Timeout = timeout
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("building the client: %w", err)
@@ -56,6 +50,27 @@ func (f *flags) leader(ctx context.Context, context string) (*operator, error) {
 	}
 	pod, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_")
 	return &operator{client: client, namespace: f.namespace, pod: pod}, nil
+}
+
+// loader reads the kubeconfig as kubectl does.
+func (f *flags) loader(context string) clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = f.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context})
+}
+
+// rest is how the API server of a context is reached.
+func (f *flags) rest(context string) (*rest.Config, error) {
+	loader := f.loader(context)
+	if err := knownContext(loader, context); err != nil {
+		return nil, err
+	}
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.Timeout = timeout
+	return config, nil
 }
 
 // knownContext turns a mistyped context into a message that lists the right ones.

@@ -118,7 +118,8 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // lead does what only the leader may: write.
 func (c *Controller) lead(ctx context.Context, name federation.ServiceName, export *mcs.ServiceExport, service *corev1.Service) (ctrl.Result, error) {
-	if !controllerutil.ContainsFinalizer(export, api.Finalizer) {
+	// Outside a federation there is nothing to withdraw, and nobody to take it off.
+	if c.engine.View().Configured && !controllerutil.ContainsFinalizer(export, api.Finalizer) {
 		before := export.DeepCopy()
 		controllerutil.AddFinalizer(export, api.Finalizer)
 		if err := c.client.Patch(ctx, export, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {

@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -60,6 +61,7 @@ func (c *Controller) Name() string { return "federation" }
 func (c *Controller) Register(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named(c.Name()).
 		For(&api.MeshFederation{}).
+		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(c.ofGateway)).
 		WatchesRawSource(trigger.Source(trigger.Config{Signal: c.engine, Requests: c.all})).
 		Complete(c)
 }
@@ -123,6 +125,9 @@ func (c *Controller) join(ctx context.Context, f *api.MeshFederation) (time.Dura
 	if err != nil {
 		return 0, err
 	}
+	if err := c.exposed(ctx, &settings); err != nil {
+		return 0, err
+	}
 	store, err := c.store(ctx, f, &settings)
 	if err != nil {
 		return 0, err
@@ -136,7 +141,7 @@ func (c *Controller) join(ctx context.Context, f *api.MeshFederation) (time.Dura
 	store.write(f, api.ConditionPolicyStoreReady)
 	registeredFinding(view).write(f, api.ConditionRegistered)
 	gossipFinding(view).write(f, api.ConditionGossipReady)
-	gatewaysFinding(view).write(f, api.ConditionGatewaysReady)
+	gatewaysFinding(view, settings).write(f, api.ConditionGatewaysReady)
 	c.members(f, view)
 	ready := summary(f)
 	if refused != nil {

@@ -75,25 +75,29 @@ func gossipFinding(v *engine.View) finding {
 	return finding{reason: api.ReasonNoPeerAlive, message: fmt.Sprintf("none of %d other members answers", others)}
 }
 
-func gatewaysFinding(v *engine.View) finding {
-	var connected int
+func gatewaysFinding(v *engine.View, s engine.Settings) finding {
+	var connected []string
 	var untrusted []string
 	for _, g := range v.Gateways {
 		if !g.Connected {
 			continue
 		}
-		connected++
+		connected = append(connected, g.Instance)
 		for cluster, why := range g.TrustErrors {
 			untrusted = append(untrusted, fmt.Sprintf("gateway %s and cluster %s: %s", g.Instance, cluster, why))
 		}
 	}
 	switch {
-	case connected == 0:
+	case len(connected) == 0:
 		return finding{reason: api.ReasonNoGateway, message: "no gateway of this cluster is connected to the operator: is causeway-gateway running?"}
 	case len(untrusted) > 0:
 		return finding{reason: api.ReasonGatewayUntrusted, message: strings.Join(untrusted, "; ")}
 	}
-	return finding{ok: true, reason: api.ReasonConnected, message: fmt.Sprintf("%d gateways are connected", connected)}
+	if waiting := pendingAddress(s, connected); waiting != "" {
+		return finding{reason: api.ReasonAddressPending, message: "the Services of " + waiting + " have no external address yet: " +
+			"wait for the load balancer, choose another way to expose the gateways, or give spec.gateway.addresses"}
+	}
+	return finding{ok: true, reason: api.ReasonConnected, message: fmt.Sprintf("%d gateways are connected", len(connected))}
 }
 
 // summary is Ready: the first condition that is not true speaks for all.

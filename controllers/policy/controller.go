@@ -91,7 +91,8 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !policy.DeletionTimestamp.IsZero() {
 		return c.withdraw(ctx, view, &policy)
 	}
-	if !controllerutil.ContainsFinalizer(&policy, api.Finalizer) {
+	// Outside a federation there is nothing to withdraw, and nobody to take it off.
+	if view.Configured && !controllerutil.ContainsFinalizer(&policy, api.Finalizer) {
 		before := policy.DeepCopy()
 		controllerutil.AddFinalizer(&policy, api.Finalizer)
 		if err := c.client.Patch(ctx, &policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {

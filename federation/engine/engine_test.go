@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -211,6 +212,29 @@ func TestGatewayStaysAdvertisedForItsGraceAndTheLastOneForEver(t *testing.T) {
 			t.Error("the last gateway was dropped")
 		}
 	})
+}
+
+func TestGatewayIsAdvertisedWhereItIsExposedAndNotBeforeThatIsKnown(t *testing.T) {
+	r := ready(t)
+	s := settings()
+	s.Exposed = map[string]string{"gw-2": "lb.example.org:15443", "gw-3": ""}
+	if err := r.Configure(s); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gw-1", "gw-2", "gw-3"} {
+		r.OnReport(routing.GatewayReport{Instance: name, Advertise: "10.0.0.9:15443"})
+	}
+	r.mu.Lock()
+	got := r.advertised(r.now())
+	r.mu.Unlock()
+	want := []federation.GatewayAddress{{Instance: "gw-1", Address: "10.0.0.9:15443"}, {Instance: "gw-2", Address: "lb.example.org:15443"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("advertised %v, want %v", got, want)
+	}
+	s.Exposed["gw-2"] = "no port"
+	if err := r.Configure(s); err == nil || !strings.Contains(err.Error(), "gw-2") {
+		t.Errorf("an address without a port: %v", err)
+	}
 }
 
 func TestNameConflictStopsWriting(t *testing.T) {

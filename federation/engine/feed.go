@@ -65,6 +65,7 @@ func (e *Engine) gatewayViews(now time.Duration) []GatewayView {
 			continue
 		}
 		v := GatewayView{GatewayReport: g.report, Connected: g.connected, Age: now - g.heard}
+		v.Advertise = e.address(g.report)
 		if !g.connected {
 			v.Gone = max(1, now-g.gone)
 		}
@@ -92,8 +93,8 @@ func (e *Engine) advertised(now time.Duration) []federation.GatewayAddress {
 		}
 	}
 	for name, g := range e.gateways {
-		if g.connected && !g.report.Draining && g.report.Advertise != "" {
-			byName[name] = federation.GatewayAddress{Instance: name, Address: g.report.Advertise}
+		if address := e.address(g.report); address != "" && g.connected && !g.report.Draining {
+			byName[name] = federation.GatewayAddress{Instance: name, Address: address}
 		}
 	}
 	if len(byName) == 0 {
@@ -103,4 +104,14 @@ func (e *Engine) advertised(now time.Duration) []federation.GatewayAddress {
 		return cmp.Compare(a.Instance, b.Instance)
 	})
 	return out[:min(len(out), federation.MaxGatewaysPerCluster)]
+}
+
+// address is where peers reach one of our gateways; empty while that is not known.
+func (e *Engine) address(r routing.GatewayReport) string {
+	if e.settings != nil {
+		if exposed, known := e.settings.Exposed[r.Instance]; known {
+			return exposed
+		}
+	}
+	return r.Advertise
 }

@@ -34,8 +34,13 @@ type Settings struct {
 	// GatewayAddresses are advertised as they are; empty means what the gateways
 	// themselves advertise.
 	GatewayAddresses []federation.GatewayAddress
-	Seeds            []Seed
-	Bundles          map[federation.TrustDomain][]byte
+	// Exposed are the addresses at which something in front of the gateways (a
+	// Service) exposes them, by instance. It goes before what that gateway advertises
+	// itself; an empty one is not known yet, and the gateway is not advertised until
+	// it is.
+	Exposed map[string]string
+	Seeds   []Seed
+	Bundles map[federation.TrustDomain][]byte
 	// CertPEM and KeyPEM are the operator's identity; nil until it is issued.
 	CertPEM, KeyPEM []byte
 }
@@ -63,6 +68,11 @@ func (s Settings) Validate() error {
 	for _, g := range s.GatewayAddresses {
 		if _, _, err := net.SplitHostPort(g.Address); err != nil {
 			errs = append(errs, fmt.Errorf("gateway %s: address %q: want host:port", g.Instance, g.Address))
+		}
+	}
+	for instance, address := range s.Exposed {
+		if _, _, err := net.SplitHostPort(address); err != nil && address != "" {
+			errs = append(errs, fmt.Errorf("gateway %s: exposed at %q: want host:port", instance, address))
 		}
 	}
 	if _, err := s.storeTLS(); err != nil {

@@ -37,6 +37,11 @@ type Status struct {
 	Services     []Service `json:"services"`
 }
 
+// Version is the answer to GET /v1/version, of operators and gateways alike.
+type Version struct {
+	Version string `json:"version"`
+}
+
 // Store is how the operator stands with the policy store.
 type Store struct {
 	Connected bool   `json:"connected"`

@@ -100,7 +100,7 @@ const (
 
 	// ConditionGatewaysReady: at least one gateway is connected, and none meets a
 	// peer whose authority it does not know.
-	// True: Connected. False: NoGateway, GatewayUntrusted.
+	// True: Connected. False: NoGateway, AddressPending, GatewayUntrusted.
 	ConditionGatewaysReady = "GatewaysReady"
 
 	// ConditionRegistered: the federation knows this cluster under its name.
@@ -162,6 +162,9 @@ const (
 
 	// ReasonNoGateway: no gateway of this cluster is connected to the operator.
 	ReasonNoGateway = "NoGateway"
+	// ReasonAddressPending: a gateway's Service has no external address yet; that
+	// gateway is not advertised to other members until it has one.
+	ReasonAddressPending = "AddressPending"
 	// ReasonGatewayUntrusted: a gateway and a peer named in the message do not
 	// accept each other's authority: compare the trust bundles of the two clusters.
 	ReasonGatewayUntrusted = "GatewayUntrusted"

@@ -28,6 +28,11 @@ const (
 	// endpointslice.kubernetes.io/managed-by.
 	ManagedBy = "causeway.dev"
 
+	// LabelGatewayInstance, on a Service in SystemNamespace, says that the Service
+	// exposes the gateway replica of that name to other clusters: a LoadBalancer with
+	// its own address, a NodePort with that of the replica's node.
+	LabelGatewayInstance = GroupName + "/gateway-instance"
+
 	// LabelOrigin, on an EffectivePolicy, names the cluster that authored it.
 	LabelOrigin = GroupName + "/origin"
 
