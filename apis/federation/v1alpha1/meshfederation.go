@@ -57,7 +57,7 @@ type MeshFederationList struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.trustBundles) || self.trustBundles.all(a, self.trustBundles.exists_one(b, b.trustDomain == a.trustDomain))",message="each trust domain may have only one entry in trustBundles: put all its certificates into one pem"
 // +kubebuilder:validation:XValidation:rule="!has(self.seeds) || self.seeds.all(s, s.cluster != self.cluster.name)",message="seeds must name other clusters: remove this cluster's own entry"
-// +kubebuilder:validation:XValidation:rule="!has(self.seeds) || self.seeds.all(s, !has(s.trustDomain) || s.trustDomain == ” || (has(s.bundle) && s.bundle != ”) || s.trustDomain == self.trustDomain || (has(self.trustBundles) && self.trustBundles.exists(b, b.trustDomain == s.trustDomain)))",message="a seed of another trust domain needs that domain's certificates: set its bundle, or add the domain to trustBundles"
+// +kubebuilder:validation:XValidation:rule="!has(self.seeds) || self.seeds.all(s, !has(s.trustDomain) || size(s.trustDomain) == 0 || (has(s.bundle) && size(s.bundle) > 0) || s.trustDomain == self.trustDomain || (has(self.trustBundles) && self.trustBundles.exists(b, b.trustDomain == s.trustDomain)))",message="a seed of another trust domain needs that domain's certificates: set its bundle, or add the domain to trustBundles"
 type MeshFederationSpec struct {
 	// federation is the name that all members share: a DNS label of at most 63
 	// characters. It cannot be changed: leave one federation (delete the object)
@@ -258,7 +258,7 @@ type Seed struct {
 	// of trustBundles. At most 64 KiB.
 	// +optional
 	// +kubebuilder:validation:MaxLength=65536
-	// +kubebuilder:validation:XValidation:rule="self == '' || self.contains('-----BEGIN CERTIFICATE-----')",message="a seed's bundle must be PEM with at least one CERTIFICATE block"
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self.contains('-----BEGIN CERTIFICATE-----')",message="a seed's bundle must be PEM with at least one CERTIFICATE block"
 	Bundle string `json:"bundle,omitempty"`
 }
 
