@@ -72,8 +72,13 @@ func (r *Recorder) Results() []Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := slices.Clone(r.results)
-	slices.SortFunc(out, func(a, b Result) int { return a.Scheduled.Compare(b.Scheduled) })
+	Sort(out)
 	return out
+}
+
+// Sort orders results by scheduled moment.
+func Sort(results []Result) {
+	slices.SortFunc(results, func(a, b Result) int { return a.Scheduled.Compare(b.Scheduled) })
 }
 
 // Recovery is the time from a fault to the scheduled moment of the first of n
