@@ -40,7 +40,11 @@ func storeFinding(v *engine.View) finding {
 	case v.Store.Reason == "Connected" || v.Store.Reason == "NotSynced":
 		return finding{pending: true, reason: api.ReasonPending, message: "the policy store is being read"}
 	}
-	return finding{reason: v.Store.Reason, message: v.Store.Message}
+	reason := v.Store.Reason
+	if reason == "Forbidden" { // who is let in is a matter of trust, too
+		reason = api.ReasonUntrusted
+	}
+	return finding{reason: reason, message: v.Store.Message}
 }
 
 func registeredFinding(v *engine.View) finding {
