@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// WithdrawWithin bounds how long a deletion waits for the policy store.
+	// WithdrawWithin bounds how long a deletion waits for the policy store, counted
+	// from the deletion, or from the operator's start if that came later.
 	WithdrawWithin = 30 * time.Second
 	// retry is the pause while something outside is waited for.
 	retry = time.Second
@@ -47,6 +48,9 @@ type Controller struct {
 	engine    Engine
 	namespace string
 	now       func() time.Time
+
+	kept  kept  // Reconcile only
+	leave leave // Reconcile only
 }
 
 // NewController returns a controller that Register starts. reader must not cache.
@@ -92,7 +96,7 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	f := list.Items[i].DeepCopy()
 	if !f.DeletionTimestamp.IsZero() {
-		return c.leave(ctx, f, inForce)
+		return c.withdraw(ctx, f, inForce)
 	}
 	before := f.DeepCopy()
 	if inForce.Name != f.Name {
@@ -117,35 +121,23 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // join runs the steps in order; each writes its condition into f's status.
 func (c *Controller) join(ctx context.Context, f *api.MeshFederation) (time.Duration, error) {
 	f.Status.ObservedGeneration = f.Generation
-	settings, err := c.settings(ctx, f)
+	found, err := c.configure(ctx, f)
 	if err != nil {
 		return 0, err
 	}
-	identity, err := c.identity(ctx, f, &settings)
-	if err != nil {
-		return 0, err
-	}
-	if err := c.exposed(ctx, &settings); err != nil {
-		return 0, err
-	}
-	store, err := c.store(ctx, f, &settings)
-	if err != nil {
-		return 0, err
-	}
-	refused := c.engine.Configure(settings)
 	view := c.engine.View()
-	identity.write(f, api.ConditionIdentityReady)
-	if store.reason == "" {
-		store = storeFinding(view)
+	found.identity.write(f, api.ConditionIdentityReady)
+	if found.store.reason == "" {
+		found.store = storeFinding(view)
 	}
-	store.write(f, api.ConditionPolicyStoreReady)
+	found.store.write(f, api.ConditionPolicyStoreReady)
 	registeredFinding(view).write(f, api.ConditionRegistered)
 	gossipFinding(view).write(f, api.ConditionGossipReady)
-	gatewaysFinding(view, settings).write(f, api.ConditionGatewaysReady)
+	addressed(gatewaysFinding(view), view, found.settings).write(f, api.ConditionGatewaysReady)
 	c.members(f, view)
 	ready := summary(f)
-	if refused != nil {
-		ready = finding{reason: api.ReasonInvalidSpec, message: refused.Error() + "; the previous settings stay in force"}
+	if found.refused != nil {
+		ready = finding{reason: api.ReasonInvalidSpec, message: found.refused.Error() + "; the previous settings stay in force"}
 	}
 	ready.write(f, api.ConditionReady)
 	if !ready.ok {
@@ -154,17 +146,51 @@ func (c *Controller) join(ctx context.Context, f *api.MeshFederation) (time.Dura
 	return 0, nil
 }
 
-// leave withdraws what was published, bounded, then lets the object go.
-func (c *Controller) leave(ctx context.Context, f, inForce *api.MeshFederation) (ctrl.Result, error) {
+// findings are what the steps towards the engine's settings have to say.
+type findings struct {
+	identity, store finding
+	settings        engine.Settings
+	refused         error // the engine's word on the settings
+}
+
+// configure makes the engine's settings of the spec and the Secrets that it names.
+func (c *Controller) configure(ctx context.Context, f *api.MeshFederation) (out findings, err error) {
+	settings, err := c.settings(ctx, f)
+	if err != nil {
+		return out, err
+	}
+	if c.kept.of != f.UID {
+		c.kept = kept{of: f.UID}
+	}
+	if out.identity, err = c.identity(ctx, f, &settings); err != nil {
+		return out, err
+	}
+	if out.store, err = c.store(ctx, f, &settings); err != nil {
+		return out, err
+	}
+	if err := c.exposed(ctx, &settings); err != nil {
+		return out, err
+	}
+	out.settings, out.refused = settings, c.engine.Configure(settings)
+	return out, nil
+}
+
+// leave remembers since when this process sees a MeshFederation leaving.
+type leave struct {
+	who   types.UID
+	since time.Time
+}
+
+// withdraw takes back what was published, bounded, then lets the object go.
+func (c *Controller) withdraw(ctx context.Context, f, inForce *api.MeshFederation) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(f, api.Finalizer) {
 		return ctrl.Result{}, nil
 	}
 	if inForce != nil && inForce.Name == f.Name {
-		var err error
-		if c.engine.View().NameConflict == "" { // else nothing was ever published under this name by us
-			err = c.engine.Unregister(ctx)
+		if c.leave.who != f.UID {
+			c.leave = leave{f.UID, c.now()}
 		}
-		if err != nil && c.now().Sub(f.DeletionTimestamp.Time) < WithdrawWithin {
+		if err := c.unregister(ctx, f); err != nil && c.now().Sub(c.leave.since) < WithdrawWithin {
 			log.FromContext(ctx).Info("withdrawing from the federation, trying again", "error", err.Error())
 			return ctrl.Result{RequeueAfter: retry}, nil
 		}
@@ -173,6 +199,21 @@ func (c *Controller) leave(ctx context.Context, f, inForce *api.MeshFederation) 
 	before := f.DeepCopy()
 	controllerutil.RemoveFinalizer(f, api.Finalizer)
 	return ctrl.Result{}, client.IgnoreNotFound(c.client.Patch(ctx, f, client.MergeFrom(before)))
+}
+
+// unregister withdraws, and joins first if this process has not: the object was
+// deleted while no operator ran.
+func (c *Controller) unregister(ctx context.Context, f *api.MeshFederation) error {
+	view := c.engine.View()
+	if view.NameConflict != "" {
+		return nil // nothing was ever published under this name by us
+	}
+	if !view.Configured {
+		if _, err := c.configure(ctx, f); err != nil {
+			return err
+		}
+	}
+	return c.engine.Unregister(ctx)
 }
 
 func (c *Controller) patch(ctx context.Context, before, f *api.MeshFederation) error {
@@ -186,16 +227,24 @@ func (c *Controller) patch(ctx context.Context, before, f *api.MeshFederation) e
 	return nil
 }
 
-// oldest is the one in force: first created, then by name; one that is on its way
-// out counts until it is gone.
+// oldest is the one in force: first created, then by name. The finalizer, which
+// only that one gets, settles it among several of one second; one that is on its
+// way out counts until it is gone.
 func oldest(items []api.MeshFederation) *api.MeshFederation {
 	if len(items) == 0 {
 		return nil
 	}
 	first := slices.MinFunc(items, func(a, b api.MeshFederation) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(holds(b)-holds(a), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 	return &first
+}
+
+func holds(f api.MeshFederation) int {
+	if controllerutil.ContainsFinalizer(&f, api.Finalizer) {
+		return 1
+	}
+	return 0
 }
 
 func (c *Controller) all(ctx context.Context) []reconcile.Request {

@@ -55,11 +55,13 @@ func (c *Controller) exposed(ctx context.Context, s *engine.Settings) error {
 		}
 		s.Exposed[instance] = ""
 		if host != "" && number != 0 {
-			s.Exposed[instance] = net.JoinHostPort(host, strconv.Itoa(int(number)))
+			s.Exposed[instance] = hostPort(host, number)
 		}
 	}
 	return nil
 }
+
+func hostPort(host string, port int32) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
 
 // gatewayPort is the port of that name, or the only one there is.
 func gatewayPort(service *corev1.Service) *corev1.ServicePort {
@@ -96,15 +98,19 @@ func (c *Controller) nodeOf(ctx context.Context, pod string) (string, error) {
 	return p.Status.HostIP, err
 }
 
-// pendingAddress names the gateways that cannot be advertised yet.
-func pendingAddress(s engine.Settings, connected []string) string {
+// addressed says of connected gateways which ones cannot be advertised yet.
+func addressed(gateways finding, v *engine.View, s engine.Settings) finding {
 	var waiting []string
-	for _, instance := range connected {
-		if address, known := s.Exposed[instance]; known && address == "" && len(s.GatewayAddresses) == 0 {
-			waiting = append(waiting, instance)
+	for _, g := range v.Gateways {
+		if address, known := s.Exposed[g.Instance]; g.Connected && known && address == "" && len(s.GatewayAddresses) == 0 {
+			waiting = append(waiting, g.Instance)
 		}
 	}
-	return strings.Join(waiting, ", ")
+	if !gateways.ok || len(waiting) == 0 {
+		return gateways
+	}
+	return finding{reason: api.ReasonAddressPending, message: "the Services of " + strings.Join(waiting, ", ") + " have no external address yet: " +
+		"wait for the load balancer, choose another way to expose the gateways, or give spec.gateway.addresses"}
 }
 
 // ofGateway asks for a look when a gateway's Service changes.

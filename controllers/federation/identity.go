@@ -1,7 +1,9 @@
 package federation
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
 	"github.com/causeway-mesh/causeway/federation/engine"
@@ -32,29 +35,64 @@ func (c *Controller) identity(ctx context.Context, f *api.MeshFederation, s *eng
 			return finding{}, err
 		}
 	}
+	secret, fault, err := c.operatorSecret(ctx, c.id(s, identity.RoleOperator))
+	if err != nil {
+		return finding{}, err
+	}
+	if fault.reason == "" {
+		c.kept.identity = &secret
+	}
+	if kept := c.kept.identity; kept != nil && kept.id == c.id(s, identity.RoleOperator) {
+		trust(s, s.TrustDomain, kept.ca)
+		s.CertPEM, s.KeyPEM = kept.cert, kept.key
+	}
+	if result.ok || fault.reason == api.ReasonIdentityInvalid {
+		return cmp.Or(fault, result), nil
+	}
+	return result, nil
+}
+
+// operatorSecret reads what cert-manager issued for the operator; fault says why it
+// cannot be used.
+func (c *Controller) operatorSecret(ctx context.Context, want identity.ID) (out credentials, fault finding, err error) {
 	var secret corev1.Secret
 	err = c.reader.Get(ctx, types.NamespacedName{Namespace: c.namespace, Name: api.CertificateOperator}, &secret)
 	if client.IgnoreNotFound(err) != nil {
-		return finding{}, err
+		return out, finding{}, err
 	}
+	name := fmt.Sprintf("Secret %s/%s", c.namespace, api.CertificateOperator)
 	if err != nil || len(secret.Data["tls.crt"]) == 0 {
-		return result, nil
+		return out, finding{reason: api.ReasonCertificateNotReady, message: name + " holds no certificate: waiting for cert-manager to fill it"}, nil
 	}
+	out = credentials{id: want, ca: secret.Data["ca.crt"], cert: secret.Data["tls.crt"], key: secret.Data["tls.key"]}
 	probe := identity.NewSource()
-	if err := probe.SetKeyPair(secret.Data["tls.crt"], secret.Data["tls.key"]); err != nil {
-		return finding{reason: api.ReasonIdentityInvalid, message: fmt.Sprintf("Secret %s/%s: %v", c.namespace, secret.Name, err)}, nil
+	if err := probe.SetKeyPair(out.cert, out.key); err != nil {
+		return out, finding{reason: api.ReasonIdentityInvalid, message: fmt.Sprintf("%s: %v", name, err)}, nil
 	}
-	if want := c.id(s, identity.RoleOperator); want != own(probe) {
-		return finding{reason: api.ReasonCertificateNotReady, message: fmt.Sprintf(
-			"Secret %s/%s still holds a certificate for %s: waiting for one for %s", c.namespace, secret.Name, own(probe), want)}, nil
+	if has := own(probe); want != has {
+		return out, finding{reason: api.ReasonCertificateNotReady, message: fmt.Sprintf(
+			"%s still holds a certificate for %s: waiting for one for %s", name, has, want)}, nil
 	}
-	if err := probe.SetBundle(s.TrustDomain, secret.Data["ca.crt"]); err != nil {
-		return finding{reason: api.ReasonIdentityInvalid, message: fmt.Sprintf(
-			"Secret %s/%s: ca.crt: %v: the issuer must publish its root there", c.namespace, secret.Name, err)}, nil
+	if err := probe.SetBundle(want.TrustDomain, out.ca); err != nil {
+		return out, finding{reason: api.ReasonIdentityInvalid, message: fmt.Sprintf(
+			"%s: ca.crt: %v: the issuer must publish its root there", name, err)}, nil
 	}
-	trust(s, s.TrustDomain, secret.Data["ca.crt"])
-	s.CertPEM, s.KeyPEM = secret.Data["tls.crt"], secret.Data["tls.key"]
-	return result, nil
+	return out, finding{}, nil
+}
+
+func certManagerMissing() finding {
+	return finding{reason: api.ReasonCertManagerMissing, message: "this cluster does not know cert-manager's kinds: install cert-manager; an identity issued earlier stays in use"}
+}
+
+// unknownKind tells a kind that the API server does not know from an object that
+// it does not have: the client never found the kind, or knew it once and now gets
+// a 404 that no resource's handler wrote.
+func unknownKind(err error) bool {
+	var discovery *apiutil.ErrResourceDiscoveryFailed
+	if meta.IsNoMatchError(err) || errors.As(err, &discovery) {
+		return true
+	}
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 func own(s *identity.Source) identity.ID {
@@ -86,8 +124,8 @@ func (c *Controller) issuer(ctx context.Context, f *api.MeshFederation) (finding
 		conditions = i.Status.Conditions
 	}
 	switch {
-	case meta.IsNoMatchError(err):
-		return finding{reason: api.ReasonCertManagerMissing, message: "this cluster does not know cert-manager's kinds: install cert-manager first"}, nil
+	case unknownKind(err):
+		return certManagerMissing(), nil
 	case apierrors.IsNotFound(err):
 		return finding{reason: api.ReasonIssuerNotFound, message: where + " does not exist: create it, or fix spec.issuerRef; an identity issued earlier stays in use"}, nil
 	case err != nil:
@@ -112,6 +150,8 @@ func (c *Controller) certificates(ctx context.Context, f *api.MeshFederation, s 
 		var have certmanager.Certificate
 		err := c.reader.Get(ctx, client.ObjectKeyFromObject(want), &have)
 		switch {
+		case unknownKind(err):
+			return certManagerMissing(), nil
 		case apierrors.IsNotFound(err):
 			if err := c.client.Create(ctx, want); err != nil {
 				return finding{}, err

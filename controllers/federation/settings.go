@@ -74,26 +74,45 @@ func withPort(address string, port int32) string {
 	return net.JoinHostPort(strings.Trim(address, "[]"), strconv.Itoa(int(port)))
 }
 
-// store reads the client certificate of the policy store into s. An empty finding
-// means that the engine's own word counts.
+// store puts the way into the policy store into s: that of the spec, or else the
+// last one that could be used. An empty finding means that the engine's own word
+// counts.
 func (c *Controller) store(ctx context.Context, f *api.MeshFederation, s *engine.Settings) (finding, error) {
-	name := f.Spec.PolicyStore.TLSSecretRef.Name
-	var secret corev1.Secret
-	err := c.reader.Get(ctx, types.NamespacedName{Namespace: c.namespace, Name: name}, &secret)
-	if apierrors.IsNotFound(err) {
-		return finding{reason: api.ReasonSecretNotFound, message: fmt.Sprintf(
-			"Secret %s/%s does not exist: create it with ca.crt, tls.crt and tls.key of the policy store, or fix spec.policyStore.tlsSecretRef", c.namespace, name)}, nil
-	}
+	secret, fault, err := c.storeSecret(ctx, f)
 	if err != nil {
 		return finding{}, err
 	}
+	if fault.reason == "" {
+		c.kept.store = &access{endpoints: s.StoreEndpoints, credentials: secret}
+	}
+	if c.kept.store != nil {
+		c.kept.store.use(s)
+	}
+	if fault.reason != "" && c.kept.store != nil {
+		fault.message += "; what worked before stays in use"
+	}
+	return fault, nil
+}
+
+// storeSecret reads the client certificate of the policy store; fault says why it
+// cannot be used.
+func (c *Controller) storeSecret(ctx context.Context, f *api.MeshFederation) (out credentials, fault finding, err error) {
+	name := f.Spec.PolicyStore.TLSSecretRef.Name
+	var secret corev1.Secret
+	err = c.reader.Get(ctx, types.NamespacedName{Namespace: c.namespace, Name: name}, &secret)
+	if apierrors.IsNotFound(err) {
+		return out, finding{reason: api.ReasonSecretNotFound, message: fmt.Sprintf(
+			"Secret %s/%s does not exist: create it with ca.crt, tls.crt and tls.key of the policy store, or fix spec.policyStore.tlsSecretRef", c.namespace, name)}, nil
+	}
+	if err != nil {
+		return out, finding{}, err
+	}
 	ca, cert, key := secret.Data["ca.crt"], secret.Data["tls.crt"], secret.Data["tls.key"]
 	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		return finding{reason: api.ReasonSecretInvalid, message: fmt.Sprintf("Secret %s/%s: tls.crt and tls.key: %v", c.namespace, name, err)}, nil
+		return out, finding{reason: api.ReasonSecretInvalid, message: fmt.Sprintf("Secret %s/%s: tls.crt and tls.key: %v", c.namespace, name, err)}, nil
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(ca) {
-		return finding{reason: api.ReasonSecretInvalid, message: fmt.Sprintf("Secret %s/%s: ca.crt holds no certificate: put the policy store's authority there", c.namespace, name)}, nil
+		return out, finding{reason: api.ReasonSecretInvalid, message: fmt.Sprintf("Secret %s/%s: ca.crt holds no certificate: put the policy store's authority there", c.namespace, name)}, nil
 	}
-	s.StoreCA, s.StoreCert, s.StoreKey = ca, cert, key
-	return finding{}, nil
+	return credentials{ca: ca, cert: cert, key: key}, finding{}, nil
 }

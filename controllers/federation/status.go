@@ -40,7 +40,11 @@ func storeFinding(v *engine.View) finding {
 	case v.Store.Reason == "Connected" || v.Store.Reason == "NotSynced":
 		return finding{pending: true, reason: api.ReasonPending, message: "the policy store is being read"}
 	}
-	return finding{reason: v.Store.Reason, message: v.Store.Message}
+	reason := v.Store.Reason
+	if reason == "Forbidden" { // who is let in is a matter of trust, too
+		reason = api.ReasonUntrusted
+	}
+	return finding{reason: reason, message: v.Store.Message}
 }
 
 func registeredFinding(v *engine.View) finding {
@@ -75,29 +79,25 @@ func gossipFinding(v *engine.View) finding {
 	return finding{reason: api.ReasonNoPeerAlive, message: fmt.Sprintf("none of %d other members answers", others)}
 }
 
-func gatewaysFinding(v *engine.View, s engine.Settings) finding {
-	var connected []string
+func gatewaysFinding(v *engine.View) finding {
+	var connected int
 	var untrusted []string
 	for _, g := range v.Gateways {
 		if !g.Connected {
 			continue
 		}
-		connected = append(connected, g.Instance)
+		connected++
 		for cluster, why := range g.TrustErrors {
 			untrusted = append(untrusted, fmt.Sprintf("gateway %s and cluster %s: %s", g.Instance, cluster, why))
 		}
 	}
 	switch {
-	case len(connected) == 0:
+	case connected == 0:
 		return finding{reason: api.ReasonNoGateway, message: "no gateway of this cluster is connected to the operator: is causeway-gateway running?"}
 	case len(untrusted) > 0:
 		return finding{reason: api.ReasonGatewayUntrusted, message: strings.Join(untrusted, "; ")}
 	}
-	if waiting := pendingAddress(s, connected); waiting != "" {
-		return finding{reason: api.ReasonAddressPending, message: "the Services of " + waiting + " have no external address yet: " +
-			"wait for the load balancer, choose another way to expose the gateways, or give spec.gateway.addresses"}
-	}
-	return finding{ok: true, reason: api.ReasonConnected, message: fmt.Sprintf("%d gateways are connected", len(connected))}
+	return finding{ok: true, reason: api.ReasonConnected, message: fmt.Sprintf("%d gateways are connected", connected)}
 }
 
 // summary is Ready: the first condition that is not true speaks for all.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -237,9 +238,42 @@ func TestGatewayIsAdvertisedWhereItIsExposedAndNotBeforeThatIsKnown(t *testing.T
 	}
 }
 
+func TestForgottenFederationIsNotWrittenTo(t *testing.T) {
+	r := ready(t)
+	r.store = &storePart{store: new(policystore.Store)}
+	if _, err := r.writer(); err != nil {
+		t.Fatalf("a member may not write: %v", err)
+	}
+	r.Unconfigure() // Run stops the store client later
+	if _, err := r.writer(); !errors.Is(err, ErrNoStore) {
+		t.Errorf("writing to a forgotten federation: %v", err)
+	}
+	if err := r.Unregister(t.Context()); !errors.Is(err, ErrNoStore) {
+		t.Errorf("unregistering from it: %v", err)
+	}
+}
+
+func TestNobodyLeavesBeforeTheStoreClientKnowsWhatIsOurs(t *testing.T) {
+	r := ready(t)
+	client := new(policystore.Store)
+	r.store = &storePart{store: client}
+	if err := r.leave(client); err == nil || r.register.leaving {
+		t.Errorf("left before Register: %v", err)
+	}
+	r.registered(client, nil)
+	r.register.busy = true
+	if err := r.leave(client); err == nil || r.register.leaving {
+		t.Errorf("left while a registration is on its way: %v", err)
+	}
+	r.registered(client, nil)
+	if err := r.leave(client); err != nil || !r.register.leaving {
+		t.Errorf("may not leave: %v", err)
+	}
+}
+
 func TestNameConflictStopsWriting(t *testing.T) {
 	r := ready(t)
-	r.registered(policystore.ErrNameTaken)
+	r.registered(nil, policystore.ErrNameTaken)
 	r.round()
 	if v := r.View(); v.NameConflict == "" {
 		t.Error("the view does not tell of the conflict")

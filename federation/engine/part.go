@@ -44,6 +44,9 @@ type storePart struct {
 	running
 	store *policystore.Store
 	made  Settings // what it was made for
+	// introduced: Register has succeeded on this client. It knows then which keys are
+	// ours and can withdraw them; a new one, after a restart, does not.
+	introduced bool
 }
 
 type seatPart struct {

@@ -76,10 +76,27 @@ func (e *Engine) Unregister(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	e.register.leaving = true
-	e.mu.Unlock()
+	if err := e.leave(store); err != nil {
+		return err
+	}
 	return store.Unregister(ctx)
+}
+
+// leave stops registering by ourselves. It refuses while a registration is on its
+// way, which would bring back what is withdrawn, and before the first one, without
+// which the store client does not know what is ours.
+func (e *Engine) leave(store *policystore.Store) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.register.leaving:
+	case e.store == nil || e.store.store != store || !e.store.introduced:
+		return ErrNoStore
+	case e.register.busy:
+		return errors.New("a registration is still on its way")
+	}
+	e.register.leaving = true
+	return nil
 }
 
 // writer returns the store if we may write: not while another cluster holds our
@@ -87,7 +104,7 @@ func (e *Engine) Unregister(ctx context.Context) error {
 func (e *Engine) writer() (*policystore.Store, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.store == nil {
+	if e.store == nil || e.settings == nil { // settings go before the store client does
 		return nil, ErrNoStore
 	}
 	if e.register.conflict != "" {
@@ -114,7 +131,7 @@ func (e *Engine) registerSoon(ctx context.Context) {
 		Name: s.Cluster, Region: s.Region, Zone: s.Zone, Jurisdiction: s.Jurisdiction,
 		TrustDomain: s.TrustDomain, InstanceID: s.InstanceID, Gateways: e.advertised(now),
 	}
-	if have, ok := e.state.Members[s.Cluster]; ok && reflect.DeepEqual(have, want) {
+	if have, ok := e.state.Members[s.Cluster]; ok && reflect.DeepEqual(have, want) && e.store.introduced {
 		e.register.conflict, e.register.failure = "", ""
 		return
 	}
@@ -122,15 +139,17 @@ func (e *Engine) registerSoon(ctx context.Context) {
 	store := e.store.store
 	go func() {
 		err := store.Register(ctx, want)
-		e.registered(err)
+		e.registered(store, err)
 	}()
 }
 
-func (e *Engine) registered(err error) {
+func (e *Engine) registered(store *policystore.Store, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.register = registration{leaving: e.register.leaving}
 	switch {
+	case err == nil && e.store != nil && e.store.store == store:
+		e.store.introduced = true
 	case errors.Is(err, policystore.ErrNameTaken):
 		e.register.conflict = err.Error()
 		e.register.retry = e.now() + registerAgain
