@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,13 +21,17 @@ type Config struct {
 	Instance   string
 	Cluster    federation.ClusterName
 	Federation string
-	// Advertise is where peers reach the one port: "host:port".
+	// Advertise is where peers reach the one port: "host:port"; the host is an IP
+	// address or a name that every peer can look up, an IPv6 address in brackets.
 	Advertise string
 	// Local is the address on which egress ports listen.
 	Local netip.Addr
 	// Operators are the feeds of this cluster's operators, "host:port".
 	Operators []string
-	// Drain is how long connections may go on after the end was asked for. Default 30 s.
+	// ShutdownDelay is how long new connections are still taken after the end was
+	// asked for, so that whoever sends clients here can learn of it first. Default 0.
+	ShutdownDelay time.Duration
+	// Drain is how long connections may go on after that. Default 30 s.
 	Drain time.Duration
 	// FeederSilence is how long the obeyed feeder may say nothing before another one
 	// of the same epoch is obeyed. Default 10 s.
@@ -50,16 +55,31 @@ func (c Config) Validate() error {
 	if c.Federation == "" {
 		errs = append(errs, errors.New("the federation's name is empty"))
 	}
-	if _, _, err := net.SplitHostPort(c.Advertise); err != nil {
-		errs = append(errs, fmt.Errorf("advertised address %q: want host:port", c.Advertise))
+	if err := checkAddress(c.Advertise); err != nil {
+		errs = append(errs, fmt.Errorf("advertised address %q: %w", c.Advertise, err))
 	}
 	if !c.Local.IsValid() {
 		errs = append(errs, errors.New("the local address of the egress ports is not set"))
 	}
-	if c.Drain < 0 || c.FeederSilence <= 0 {
-		errs = append(errs, errors.New("drain must not be negative, and the feeder's silence must be positive"))
+	if c.Drain < 0 || c.ShutdownDelay < 0 || c.FeederSilence <= 0 {
+		errs = append(errs, errors.New("drain and shutdown delay must not be negative, and the feeder's silence must be positive"))
 	}
 	return errors.Join(errs...)
+}
+
+// checkAddress refuses what no peer could dial.
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("want host:port, an IPv6 address in brackets")
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		return fmt.Errorf("%q is no host that a peer can reach", host)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q is no port from 1 to 65535", port)
+	}
+	return nil
 }
 
 // Deps is what a gateway works with.

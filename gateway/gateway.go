@@ -101,14 +101,10 @@ func (g *Gateway) ownOperator(peer identity.ID) error {
 	return identity.Exactly(own)(peer)
 }
 
-// Run forwards until ctx ends, then drains: no new clients, DRAIN to the peers, at
-// most Config.Drain for what is under way.
+// Run forwards until ctx ends; then it takes new connections for ShutdownDelay
+// more, while Ready, the report and DRAIN to the peers say that it is going; then it
+// drains: no new clients, at most Config.Drain for what is under way.
 func (g *Gateway) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		g.draining.Store(true)
-		g.feed.Poke()
-	})
-	defer stop()
 	// The paths and the feed outlive the drain: clients under way need the former,
 	// and the operator has to learn of it through the latter.
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -117,12 +113,23 @@ func (g *Gateway) Run(ctx context.Context) error {
 	rest.Go(func() error { return g.paths.Run(background) })
 	rest.Go(func() error { return g.feed.Run(background) })
 
-	front, frontCtx := errgroup.WithContext(ctx)
+	front, frontCtx := errgroup.WithContext(background)
+	frontCtx, stop := context.WithCancel(frontCtx)
+	defer stop()
+	defer context.AfterFunc(ctx, func() { g.leave(stop) })()
 	front.Go(func() error { return g.egress.Run(frontCtx) })
 	front.Go(func() error { return g.ingress.Run(frontCtx, g.deps.Listener) })
 	err := front.Wait()
 	end()
 	return errors.Join(err, rest.Wait())
+}
+
+// leave tells everybody that we are going, and stops the front after ShutdownDelay.
+func (g *Gateway) leave(stop context.CancelFunc) {
+	g.draining.Store(true)
+	g.feed.Poke()
+	g.ingress.Announce()
+	time.AfterFunc(g.cfg.ShutdownDelay, stop)
 }
 
 // dial connects to a peer gateway and proves both ends.

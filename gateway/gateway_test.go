@@ -42,14 +42,15 @@ func id(c federation.ClusterName, r identity.Role) identity.ID {
 
 // node is one gateway with its operator's feed, on loopback.
 type node struct {
-	gw      *gateway.Gateway
-	cluster federation.ClusterName
-	address string
-	feed    *routefeed.Server
-	stop    context.CancelFunc
-	done    chan error
-	seq     uint64
-	table   routing.Table
+	gw       *gateway.Gateway
+	cluster  federation.ClusterName
+	address  string
+	identity *identity.Source
+	feed     *routefeed.Server
+	stop     context.CancelFunc
+	done     chan error
+	seq      uint64
+	table    routing.Table
 }
 
 func listen(t *testing.T) net.Listener {
@@ -63,9 +64,15 @@ func listen(t *testing.T) net.Listener {
 
 func start(t *testing.T, ca *identitytest.CA, cluster federation.ClusterName) *node {
 	t.Helper()
+	return startWith(t, ca, cluster, func(*gateway.Config) {})
+}
+
+// startWith starts a gateway whose configuration change may alter.
+func startWith(t *testing.T, ca *identitytest.CA, cluster federation.ClusterName, change func(*gateway.Config)) *node {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	feedListener, l := listen(t), listen(t)
-	n := &node{cluster: cluster, address: l.Addr().String(), done: make(chan error, 1)}
+	n := &node{cluster: cluster, address: l.Addr().String(), done: make(chan error, 1), identity: ca.Source(id(cluster, identity.RoleGateway))}
 	n.feed = routefeed.NewServer(routefeed.ServerDeps{
 		TLS: ca.Source(id(cluster, identity.RoleOperator)).ServerConfig(identity.Exactly(id(cluster, identity.RoleGateway))),
 		Log: log, OnReport: func(routing.GatewayReport) {}, OnGone: func(string) {},
@@ -74,9 +81,10 @@ func start(t *testing.T, ca *identitytest.CA, cluster federation.ClusterName) *n
 	cfg.Instance, cfg.Cluster, cfg.Federation = "gw-1", cluster, fed
 	cfg.Advertise, cfg.Local, cfg.Operators = n.address, netip.MustParseAddr("127.0.0.1"), []string{feedListener.Addr().String()}
 	cfg.Drain = 2 * time.Second
+	change(&cfg)
 	var err error
 	n.gw, err = gateway.New(cfg, gateway.Deps{
-		Identity: ca.Source(id(cluster, identity.RoleGateway)), Listener: l, Log: log, Metrics: prometheus.NewRegistry(),
+		Identity: n.identity, Listener: l, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)

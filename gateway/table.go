@@ -81,13 +81,17 @@ func keys(t routing.Table) []tunnel.Key {
 // Table is the one in force; never nil.
 func (g *Gateway) Table() *routing.Table { return g.table.Load() }
 
-// Ready says whether the gateway can carry traffic: it has an identity and a table.
+// Ready says whether the gateway can carry traffic: it has a valid identity and a
+// table, and is not on its way out; and if not, in words, why.
 func (g *Gateway) Ready() (bool, string) {
+	_, expires, _ := g.deps.Identity.Own()
 	switch {
 	case g.draining.Load():
 		return false, "draining"
 	case !g.deps.Identity.Ready():
 		return false, "waiting for the identity files tls.crt, tls.key and ca.crt"
+	case !time.Now().Before(expires):
+		return false, "the identity has expired at " + expires.UTC().Format(time.RFC3339) + ": is cert-manager renewing it?"
 	case g.Table().Version.Epoch == 0:
 		return false, "waiting for the first route table from an operator"
 	}

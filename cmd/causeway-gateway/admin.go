@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +20,8 @@ import (
 
 // admin is the gateway's endpoint for people and probes.
 type admin struct {
-	gateway *gateway.Gateway
+	running *atomic.Pointer[gateway.Gateway] // nil inside until the gateway has its identity
+	waiting func() string                    // what it waits for meanwhile
 	metrics *prometheus.Registry
 	pprof   bool
 }
@@ -38,7 +40,7 @@ func (a admin) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		ready, why := a.gateway.Ready()
+		ready, why := a.ready()
 		if !ready {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
@@ -54,10 +56,22 @@ func (a admin) handler() http.Handler {
 	return mux
 }
 
+func (a admin) ready() (bool, string) {
+	if g := a.running.Load(); g != nil {
+		return g.Ready()
+	}
+	return false, a.waiting()
+}
+
 // config dumps the table in force and every path. Maps with structured keys
 // become lists.
 func (a admin) config(w http.ResponseWriter, _ *http.Request) {
-	t := a.gateway.Table()
+	g := a.running.Load()
+	if g == nil {
+		http.Error(w, a.waiting(), http.StatusServiceUnavailable)
+		return
+	}
+	t := g.Table()
 	dump := struct {
 		Version   routing.TableVersion `json:"version"`
 		Peers     []routing.Peer       `json:"peers"`
@@ -65,7 +79,7 @@ func (a admin) config(w http.ResponseWriter, _ *http.Request) {
 		Served    []routing.Served     `json:"served"`
 		Operators []routing.Operator   `json:"operators"`
 		Paths     any                  `json:"paths"`
-	}{Version: t.Version, Operators: t.Operators, Paths: a.gateway.Paths()}
+	}{Version: t.Version, Operators: t.Operators, Paths: g.Paths()}
 	for _, p := range t.Peers {
 		dump.Peers = append(dump.Peers, p)
 	}

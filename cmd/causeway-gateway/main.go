@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,14 +13,9 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/causeway-mesh/causeway/federation/identity"
 	"github.com/causeway-mesh/causeway/federation/version"
-	"github.com/causeway-mesh/causeway/gateway"
 )
 
 func main() {
@@ -59,31 +55,14 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = listener.Close() }() // the gateway closes it too, once it runs
 	adminListener, err := listen("--admin-address", o.adminAddress)
 	if err != nil {
 		return err
 	}
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	source := identity.NewSource()
-	g, err := gateway.New(cfg, gateway.Deps{Identity: source, Listener: listener, Log: log, Metrics: metrics})
-	if err != nil {
-		return err
-	}
-	// The admin endpoint and the identity go on while the gateway drains.
-	background, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	group, watched := errgroup.WithContext(background)
-	group.Go(func() error { return identity.NewDir(o.identityDir, source, log).Run(watched) })
-	group.Go(func() error { return admin{g, metrics, o.pprof}.serve(watched, adminListener) })
-	group.Go(func() error {
-		defer end()
-		forward, stop := context.WithCancel(ctx)
-		defer stop()
-		defer context.AfterFunc(watched, stop)()
-		return g.Run(forward)
-	})
-	return group.Wait()
+	cfg.Advertise = cmp.Or(cfg.Advertise, reachable(cfg.Local, listener.Addr()))
+	p := process{options: o, cfg: cfg, listener: listener, admin: adminListener, log: log}
+	return p.run(ctx)
 }
 
 func logger(level string) (*slog.Logger, error) {

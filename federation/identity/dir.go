@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -20,15 +21,25 @@ const rescanEvery = 10 * time.Second
 // Dir keeps a Source equal to a directory as kubelet projects a Secret:
 // tls.crt, tls.key and ca.crt (the bundle of our own trust domain).
 type Dir struct {
-	path   string
-	source *Source
-	log    *slog.Logger
-	last   string // the last complaint, so that it is logged once
+	path    string
+	source  *Source
+	log     *slog.Logger
+	problem atomic.Pointer[error] // why the latest reading was of no use; nil is none
 }
 
 // NewDir returns a watcher for path; Run makes it work.
 func NewDir(path string, source *Source, log *slog.Logger) *Dir {
 	return &Dir{path: path, source: source, log: log}
+}
+
+// Problem says why what the directory holds is not in force: wrapping
+// fs.ErrNotExist while a file is missing; nil when it is, and before Run. It may be
+// called from any goroutine.
+func (d *Dir) Problem() error {
+	if p := d.problem.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // Run reads the directory, then follows it until ctx ends. Files that are not
@@ -62,13 +73,13 @@ func (d *Dir) Run(ctx context.Context) error {
 
 // load installs what the files hold; what can't be used leaves the old in force.
 func (d *Dir) load() {
-	err := d.read()
+	was, err := d.Problem(), d.read()
 	switch {
-	case err == nil && d.last != "":
+	case err == nil && was != nil:
 		d.log.Info("identity loaded", "path", d.path)
-		d.last = ""
-	case err != nil && err.Error() != d.last:
-		d.last = err.Error()
+		d.problem.Store(nil)
+	case err != nil && (was == nil || err.Error() != was.Error()): // logged once
+		d.problem.Store(&err)
 		d.log.Warn("identity not loaded, the previous one stays in force", "path", d.path, "error", err)
 	}
 }

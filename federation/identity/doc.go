@@ -15,5 +15,6 @@
 //  2. Verification runs in VerifyConnection, so for resumed sessions too; tickets
 //     are off all the same.
 //  3. A bad key pair or bundle leaves the previous one in force.
-//  4. Without a key pair or a bundle every handshake fails: identity fails closed.
+//  4. A process never becomes somebody else: what Expect refuses is a bad key pair.
+//  5. Without a key pair or a bundle every handshake fails: identity fails closed.
 package identity

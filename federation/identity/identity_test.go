@@ -190,6 +190,22 @@ func TestBadKeyPairKeepsTheOldOne(t *testing.T) {
 	}
 }
 
+func TestUnexpectedIdentityKeepsTheOldOne(t *testing.T) {
+	ca := identitytest.NewCA(t, domain)
+	a := id("us-east", identity.RoleGateway)
+	s := ca.Source(a)
+	s.Expect(identity.Exactly(a))
+	if err := s.SetKeyPair(ca.Issue(id("us-west", identity.RoleGateway))); !errors.Is(err, identity.ErrForbidden) {
+		t.Errorf("got %v, want ErrForbidden", err)
+	}
+	if own, _, _ := s.Own(); own != a {
+		t.Errorf("we have become %s", own)
+	}
+	if err := s.SetKeyPair(ca.Issue(a)); err != nil {
+		t.Errorf("a rotation of our own: %v", err)
+	}
+}
+
 func TestSetBundlesKeepsOurOwnAndDropsOthers(t *testing.T) {
 	ca, partner := identitytest.NewCA(t, domain), identitytest.NewCA(t, "partner.example.org")
 	a := id("us-east", identity.RoleGateway)

@@ -25,6 +25,7 @@ type Source struct {
 
 	mu      sync.Mutex // held by writers only
 	changed chan struct{}
+	expect  func(ID) error // nil takes every identity of ours
 }
 
 // material is immutable; writers replace it whole.
@@ -44,8 +45,26 @@ func NewSource() *Source {
 	return s
 }
 
+// Expect makes SetKeyPair refuse, with accept's error, an identity that accept
+// refuses: a process must not become another cluster's because a file changed.
+func (s *Source) Expect(accept func(ID) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expect = accept
+}
+
+func (s *Source) expected(id ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expect == nil {
+		return nil
+	}
+	return s.expect(id)
+}
+
 // SetKeyPair installs a leaf chain with its key. On error (unreadable PEM, a key
-// that does not fit, no SPIFFE ID of ours in the leaf) the old pair stays.
+// that does not fit, no SPIFFE ID of ours in the leaf, not the one that Expect
+// wants) the old pair stays.
 func (s *Source) SetKeyPair(certPEM, keyPEM []byte) error {
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
@@ -58,6 +77,9 @@ func (s *Source) SetKeyPair(certPEM, keyPEM []byte) error {
 	cert.Leaf = leaf
 	id, err := leafID(leaf)
 	if err != nil {
+		return err
+	}
+	if err := s.expected(id); err != nil {
 		return err
 	}
 	s.update(func(m *material) bool {

@@ -135,6 +135,16 @@ func sourceOf(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
+// Announce asks the peers to open nothing more on the tunnels that they have, and
+// goes on serving: what they open all the same, on new tunnels if need be, is taken.
+func (g *Ingress) Announce() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for t := range g.live {
+		t.Drain()
+	}
+}
+
 // drain asks the peers to open nothing more, waits for what they have, then ends
 // all connections.
 func (g *Ingress) drain(cut context.CancelFunc) {
