@@ -153,7 +153,7 @@ func (c *Cluster) connect(context.Context) error {
 // expose answers on the host's 127.0.0.1 for the API server.
 func (c *Cluster) expose(context.Context) error {
 	if l, ok := c.w.host.Listeners[c.Name]; ok {
-		go c.w.proxy(l, c.Site, netip.AddrPortFrom(c.Site.APIServerAddr(), 6443).String())
+		go proxy(l, c.Site.dialer(netip.AddrPortFrom(c.Site.APIServerAddr(), 6443).String()))
 	}
 	return nil
 }

@@ -2,8 +2,11 @@ package policystore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -68,6 +71,9 @@ func ask(ctx context.Context, cfg Config) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 	defer cancel()
+	if err := knock(ctx, cfg.Endpoints[0], cfg.TLS); err != nil {
+		return s.told(err)
+	}
 	client, err := s.newClient(ctx)
 	if err != nil {
 		return fmt.Errorf("policy store client: %w", err)
@@ -75,6 +81,30 @@ func ask(ctx context.Context, cfg Config) error {
 	defer func() { _ = client.Close() }()
 	_, err = client.Get(ctx, s.keys.trial())
 	return s.told(err)
+}
+
+// knock connects once: gRPC would try until the timeout, and then say only that.
+func knock(ctx context.Context, endpoint string, trust *tls.Config) error {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return err
+	}
+	var dialer interface {
+		DialContext(context.Context, string, string) (net.Conn, error)
+	} = &net.Dialer{}
+	if trust != nil {
+		trust = trust.Clone()
+		trust.NextProtos = []string{"h2"}
+		dialer = &tls.Dialer{Config: trust}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", u.Host)
+	switch {
+	case distrust(err):
+		return fmt.Errorf("%w: %w", ErrUntrusted, err)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return conn.Close()
 }
 
 // told adds to an error what a person can do about it.
