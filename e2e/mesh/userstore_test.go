@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +40,7 @@ func startOwnEtcd(t *testing.T, bin string) *ownEtcd {
 		"--cert-file="+e.path("tls.crt"), "--key-file="+e.path("tls.key"))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // Pdeathsig fires when the thread that forked ends
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +165,7 @@ func (e *ownEtcd) serves(t *testing.T, bin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runtime.LockOSThread() // Pdeathsig fires when the thread that forked ends
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func (c *Cluster) start(bin string, args, env []string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.w.StartProcess(c.Site, Command{Name: c.Name + "-" + bin, Path: path, Args: args, Env: env})
+	return c.w.startProcess(c.Site, Command{Name: c.Name + "-" + bin, Path: path, Args: args, Env: env}, true)
 }
 
 func (c *Cluster) connect(context.Context) error {
