@@ -34,6 +34,7 @@ type demo struct {
 	out     string
 	started time.Time
 	once    bool
+	store   *mesh.UserStore // nil: one of the demo's own
 
 	mu       sync.Mutex
 	served   string // cluster that answered last
@@ -109,7 +110,7 @@ func (d *demo) setUp(ctx context.Context) (*mesh.Mesh, *mesh.Client, firstReques
 	if err != nil {
 		return nil, nil, first, err
 	}
-	m.Step = d.say
+	m.Step, m.UserStore = d.say, d.store
 	if err := m.Install(d.ctx, ctx); err != nil {
 		return nil, nil, first, err
 	}

@@ -3,6 +3,9 @@
 //
 // ONCE=1 (or --once) exits after the figures, non-zero if anything that the demo
 // promises did not happen; otherwise everything stays up until Ctrl-C.
+//
+// POLICY_STORE= takes the endpoints of an etcd of your own, with POLICY_STORE_CA,
+// POLICY_STORE_CERT and POLICY_STORE_KEY.
 package main
 
 import (
@@ -17,30 +20,51 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/causeway-mesh/causeway/e2e/mesh"
 	"github.com/causeway-mesh/causeway/e2e/testbed"
 )
 
 func main() {
 	started := time.Now()
-	// The API servers' listeners are opened on the host's 127.0.0.1 before the
-	// program moves into its namespaces; port 0 is a free one.
-	host, err := testbed.Enter(map[string]string{"us-east": "127.0.0.1:0", "us-west": "127.0.0.1:0", "eu-west": "127.0.0.1:0"})
+	store, err := userStore(os.Getenv)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "causeway-demo:", err)
-		os.Exit(1)
+		fail(err)
+	}
+	host, err := enter(store)
+	if err != nil {
+		fail(err)
 	}
 	once := flag.Bool("once", os.Getenv("ONCE") != "", "exit after the figures")
 	out := flag.String("out", "out/demo", "directory for logs, samples and the kubeconfig; replaced")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, host, started, *out, *once); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "causeway-demo:", err)
-		os.Exit(1)
+	d := &demo{started: started, once: *once, store: store}
+	if err := d.run(ctx, host, *out); err != nil && !errors.Is(err, context.Canceled) {
+		fail(err)
 	}
 }
 
-func run(ctx context.Context, host *testbed.Host, started time.Time, out string, once bool) error {
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "causeway-demo:", err)
+	os.Exit(1)
+}
+
+// enter moves the program into its namespaces. The API servers' listeners are opened
+// on the host's 127.0.0.1 before; port 0 is a free one.
+func enter(store *mesh.UserStore) (*testbed.Host, error) {
+	o := testbed.Outside{Listen: map[string]string{lost: "127.0.0.1:0", backup: "127.0.0.1:0", consumer: "127.0.0.1:0"}}
+	if store != nil {
+		var err error
+		if o.Dial, err = store.Addrs(); err != nil {
+			return nil, err
+		}
+		o.Before = func() (func() error, error) { return holdStore(store) }
+	}
+	return testbed.Enter(o)
+}
+
+func (d *demo) run(ctx context.Context, host *testbed.Host, out string) error {
 	bin, err := testbed.FindBin()
 	if err != nil {
 		return err
@@ -60,7 +84,7 @@ func run(ctx context.Context, host *testbed.Host, started time.Time, out string,
 	worldCtx, stopWorld := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- world.Run(worldCtx) }()
-	d := &demo{world: world, bin: bin, out: out, started: started, once: once, ctx: worldCtx}
+	d.world, d.bin, d.out, d.ctx = world, bin, out, worldCtx
 	err = d.play(ctx)
 	d.say("cleaning up")
 	stopWorld()

@@ -19,7 +19,7 @@ var host *testbed.Host
 func TestMain(m *testing.M) {
 	var err error
 	listen := map[string]string{"us-east": "127.0.0.1:0", "us-west": "127.0.0.1:0", "eu-west": "127.0.0.1:0"}
-	if host, err = testbed.Enter(listen); err != nil {
+	if host, err = testbed.Enter(testbed.Outside{Listen: listen}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -35,18 +35,25 @@ type scene struct {
 	wire   *wan.TLSCheck
 }
 
-// newScene sets everything up; it takes about 15 s on two cores.
-func newScene(t *testing.T) *scene {
+// findBin finds the directory of what `make build` makes.
+func findBin(t *testing.T) string {
 	t.Helper()
 	bin, err := testbed.FindBin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"causeway-operator", "causeway-gateway", "causewayctl"} {
+	for _, name := range []string{"causeway-operator", "causeway-gateway", "causewayctl", "causeway-demo"} {
 		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
 			t.Fatalf("%v: run `make build` first", err)
 		}
 	}
+	return bin
+}
+
+// newScene sets everything up; it takes about 15 s on two cores.
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	bin := findBin(t)
 	cfg := testbed.DefaultConfig()
 	cfg.Bin, cfg.Dir = bin, t.TempDir()
 	world, err := testbed.New(cfg, testbed.Deps{Host: host})

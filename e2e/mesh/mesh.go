@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -34,6 +35,8 @@ type Mesh struct {
 	Store     *testbed.Process // nil when the store is the user's
 	Operators map[string][]*testbed.Pod
 	Gateways  map[string][]*testbed.Pod
+	// UserStore, when set before Install, is used instead of a store of ours.
+	UserStore *UserStore
 	// Step is called as each step begins, for whoever watches.
 	Step func(format string, args ...any)
 
@@ -66,8 +69,7 @@ func New(w *testbed.World, bin string) (*Mesh, error) {
 // Install brings everything up to Ready MeshFederations. mounts live until ctx
 // ends, so give it the world's context, and bound the waits with another.
 func (m *Mesh) Install(ctx, bounded context.Context) error {
-	m.Step("policy store: causeway-operator store, mTLS under a CA of its own")
-	if err := m.startStore(bounded); err != nil {
+	if err := m.openStore(bounded); err != nil {
 		return err
 	}
 	m.Step("installing Causeway: CRDs, RBAC, issuer, two operators and two gateways in each cluster")
@@ -76,11 +78,41 @@ func (m *Mesh) Install(ctx, bounded context.Context) error {
 	}
 	m.Step("kubectl apply -f config/samples/meshfederation-*.yaml")
 	return m.each(func(c *testbed.Cluster) error {
-		if err := m.ApplySample(bounded, c, "meshfederation-"+c.Name+".yaml"); err != nil {
+		if err := m.join(bounded, c); err != nil {
 			return err
 		}
 		return m.Await(bounded, c, "meshfederation/demo", "Ready")
 	})
+}
+
+// openStore starts a policy store, or makes the user's own reachable.
+func (m *Mesh) openStore(ctx context.Context) error {
+	if m.UserStore != nil {
+		return m.reachUserStore()
+	}
+	m.Step("policy store: causeway-operator store, mTLS under a CA of its own")
+	return m.startStore(ctx)
+}
+
+// join applies the cluster's MeshFederation.
+func (m *Mesh) join(ctx context.Context, c *testbed.Cluster) error {
+	name := "meshfederation-" + c.Name + ".yaml"
+	if m.UserStore == nil {
+		return m.ApplySample(ctx, c, name)
+	}
+	sample, err := fs.ReadFile(config.Files, "samples/"+name)
+	if err != nil {
+		return err
+	}
+	patch, err := m.UserStore.endpointsPatch()
+	if err != nil {
+		return err
+	}
+	manifest, err := c.Kubectl(ctx, bytes.NewReader(sample), "patch", "--local", "-f", "-", "--type=merge", "-p", patch, "-o", "yaml")
+	if err != nil {
+		return err
+	}
+	return c.Apply(ctx, manifest)
 }
 
 // each runs f for all clusters at the same time.
@@ -181,13 +213,20 @@ func (m *Mesh) secrets(ctx context.Context, c *testbed.Cluster) error {
 	if err != nil {
 		return err
 	}
-	client, err := m.storeCA.Issue(testbed.Subject{CommonName: c.Name})
+	store, err := m.storeSecret(c)
 	if err != nil {
 		return err
 	}
 	chain := slices.Concat(ca.CertPEM, m.root.CertPEM)
-	return c.Apply(ctx, secret("causeway-ca", map[string][]byte{"tls.crt": chain, "tls.key": ca.KeyPEM})+"---\n"+
-		secret("causeway-store", map[string][]byte{"ca.crt": m.storeCA.CertPEM, "tls.crt": client.CertPEM, "tls.key": client.KeyPEM}))
+	return c.Apply(ctx, secret("causeway-ca", map[string][]byte{"tls.crt": chain, "tls.key": ca.KeyPEM})+"---\n"+secret("causeway-store", store))
+}
+
+func (m *Mesh) storeSecret(c *testbed.Cluster) (map[string][]byte, error) {
+	if u := m.UserStore; u != nil {
+		return map[string][]byte{"ca.crt": u.CA, "tls.crt": u.Cert, "tls.key": u.Key}, nil
+	}
+	client, err := m.storeCA.Issue(testbed.Subject{CommonName: c.Name})
+	return map[string][]byte{"ca.crt": m.storeCA.CertPEM, "tls.crt": client.CertPEM, "tls.key": client.KeyPEM}, err
 }
 
 func secret(name string, data map[string][]byte) string {

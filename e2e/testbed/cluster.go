@@ -133,7 +133,7 @@ func (c *Cluster) start(bin string, args, env []string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.w.StartProcess(c.Site, Command{Name: c.Name + "-" + bin, Path: path, Args: args, Env: env})
+	return c.w.startProcess(c.Site, Command{Name: c.Name + "-" + bin, Path: path, Args: args, Env: env}, true)
 }
 
 func (c *Cluster) connect(context.Context) error {
@@ -153,7 +153,7 @@ func (c *Cluster) connect(context.Context) error {
 // expose answers on the host's 127.0.0.1 for the API server.
 func (c *Cluster) expose(context.Context) error {
 	if l, ok := c.w.host.Listeners[c.Name]; ok {
-		go c.w.proxy(l, c.Site, netip.AddrPortFrom(c.Site.APIServerAddr(), 6443).String())
+		go proxy(l, c.Site.dialer(netip.AddrPortFrom(c.Site.APIServerAddr(), 6443).String()))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@
 //
 // Invariants:
 //  1. No socket and no route is made outside namespaces of our own, but for the
-//     listeners on 127.0.0.1 that Enter is asked for.
+//     listeners on 127.0.0.1 and the connections that Enter is asked for.
 //  2. Every process dies with this one, however it ends; nothing is left behind.
 //  3. Nothing is restarted that was killed.
 //  4. A wait ends with its condition, its context, or the end of a process that the

@@ -20,9 +20,24 @@ const (
 	roleVariable   = "CAUSEWAY_TESTBED_ROLE"
 	socketVariable = "CAUSEWAY_TESTBED_SOCKETS"
 	outerVariable  = "CAUSEWAY_TESTBED_OUTER_UID"
+	dialVariable   = "CAUSEWAY_TESTBED_DIAL"
 	roleInner      = "inner"
 	rolePod        = "pod"
 )
+
+// Outside is what a program needs of the machine outside its namespaces.
+type Outside struct {
+	// Listen maps names to addresses on the host to listen on, such as "127.0.0.1:0";
+	// an address that is taken is an error that names it.
+	Listen map[string]string
+	// Dial are the addresses, "host:port", that the program may dial on the host's own
+	// network with Host.Dial; nothing else out there is within its reach.
+	Dial []string
+	// Before runs in the outer process, on the host's own network, before anything is
+	// started; its error ends the program. What it returns runs there too, once the
+	// inner process has ended, however it ended. Optional.
+	Before func() (after func() error, err error)
+}
 
 // Host is what the inner process has of the machine outside its namespaces.
 type Host struct {
@@ -31,17 +46,19 @@ type Host struct {
 	Listeners map[string]net.Listener
 	// Root tells whether the outer process was root. Inside, everyone is.
 	Root bool
+
+	dialable []string // Outside.Dial
+	dialer   *net.UnixConn
+	// ownMounts: what is mounted here is not mounted on the host.
+	ownMounts bool
 }
 
 // Enter must be called first in main, or in TestMain, of every program that makes
 // process clusters. It re-executes the program in a network namespace of its own (and,
 // for an ordinary user, in a user namespace that maps the user to root) and returns in
-// that inner process only; the outer one waits, passes signals on and exits with the
-// inner one's code.
-//
-// listen maps names to addresses on the host to listen on, such as "127.0.0.1:0";
-// an address that is taken is an error that names it.
-func Enter(listen map[string]string) (*Host, error) {
+// that inner process only; the outer one waits, passes signals on, dials what the inner
+// one asks for, and exits with the inner one's code.
+func Enter(o Outside) (*Host, error) {
 	role := os.Getenv(roleVariable)
 	os.Unsetenv(roleVariable) // children of ours are not what we are
 	switch role {
@@ -50,7 +67,7 @@ func Enter(listen map[string]string) (*Host, error) {
 	case roleInner:
 		return inner()
 	}
-	code, err := outer(listen)
+	code, err := outer(o)
 	if err != nil {
 		return nil, err
 	}
@@ -58,31 +75,53 @@ func Enter(listen map[string]string) (*Host, error) {
 	return nil, nil // not reached
 }
 
-func outer(listen map[string]string) (int, error) {
-	names := make([]string, 0, len(listen))
-	var files []*os.File
+func outer(o Outside) (code int, err error) {
+	names, files, err := listeners(o.Listen)
+	if err != nil {
+		return 0, err
+	}
+	asks, theirs, err := dialSocket()
+	if err != nil {
+		return 0, err
+	}
+	go serveDials(asks, o.Dial)
+	after := func() error { return nil }
+	if o.Before != nil {
+		if after, err = o.Before(); err != nil {
+			return 0, err
+		}
+	}
+	code, err = execute(o, names, append(files, theirs))
+	return code, errors.Join(err, after())
+}
+
+// listeners opens the listeners, for the inner process to inherit.
+func listeners(listen map[string]string) (names []string, files []*os.File, err error) {
 	for name, addr := range listen {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			return 0, fmt.Errorf("listening for %s on the host: %w", name, err)
+			return nil, nil, fmt.Errorf("listening for %s on the host: %w", name, err)
 		}
 		f, err := l.(*net.TCPListener).File()
 		l.Close()
 		if err != nil {
-			return 0, fmt.Errorf("handing over the listener for %s: %w", name, err)
+			return nil, nil, fmt.Errorf("handing over the listener for %s: %w", name, err)
 		}
 		names, files = append(names, name), append(files, f)
 	}
-	sockets, err := json.Marshal(names)
+	return names, files, nil
+}
+
+// execute runs the inner process with the files and returns its exit code.
+func execute(o Outside, names []string, files []*os.File) (int, error) {
+	env, err := innerEnv(o, names)
 	if err != nil {
 		return 0, err
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stdin, os.Stdout, os.Stderr, files
-	cmd.Env = append(os.Environ(), roleVariable+"="+roleInner, socketVariable+"="+string(sockets),
-		outerVariable+"="+strconv.Itoa(os.Getuid()))
-	cmd.SysProcAttr = namespaces()
+	cmd.Env, cmd.SysProcAttr = env, namespaces(o)
 
 	// Pdeathsig fires when the thread that forked ends, so this one has to stay.
 	runtime.LockOSThread()
@@ -112,12 +151,29 @@ func outer(listen map[string]string) (int, error) {
 	return 0, fmt.Errorf("waiting for the inner process: %w", err)
 }
 
-func namespaces() *syscall.SysProcAttr {
+// innerEnv tells the inner process what it is and what its files are.
+func innerEnv(o Outside, names []string) ([]string, error) {
+	sockets, err := json.Marshal(names)
+	if err != nil {
+		return nil, err
+	}
+	dial, err := json.Marshal(o.Dial)
+	if err != nil {
+		return nil, err
+	}
+	return append(os.Environ(), roleVariable+"="+roleInner, socketVariable+"="+string(sockets),
+		dialVariable+"="+string(dial), outerVariable+"="+strconv.Itoa(os.Getuid())), nil
+}
+
+func namespaces(o Outside) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNET,
 		Pdeathsig:  syscall.SIGKILL,
 		// A group of its own: Ctrl-C reaches the inner process once, through us.
 		Setpgid: true,
+	}
+	if hasNames(o.Dial) {
+		attr.Unshareflags = unix.CLONE_NEWNS // for a hosts file of its own, see Reach
 	}
 	if os.Getuid() != 0 {
 		attr.Cloneflags |= unix.CLONE_NEWUSER
@@ -133,6 +189,10 @@ func inner() (*Host, error) {
 		return nil, fmt.Errorf("reading the names of the listeners: %w", err)
 	}
 	h := &Host{Listeners: map[string]net.Listener{}, Root: os.Getenv(outerVariable) == "0"}
+	if err := json.Unmarshal([]byte(os.Getenv(dialVariable)), &h.dialable); err != nil {
+		return nil, fmt.Errorf("reading what may be dialled on the host: %w", err)
+	}
+	h.ownMounts = hasNames(h.dialable)
 	for i, name := range names {
 		f := os.NewFile(uintptr(3+i), name)
 		l, err := net.FileListener(f)
@@ -142,5 +202,7 @@ func inner() (*Host, error) {
 		}
 		h.Listeners[name] = l
 	}
-	return h, nil
+	var err error
+	h.dialer, err = unixConn(3+len(names), "dialer")
+	return h, err
 }

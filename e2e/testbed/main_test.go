@@ -13,7 +13,9 @@ var host *Host
 
 func TestMain(m *testing.M) {
 	var err error
-	if host, err = Enter(map[string]string{"us-east": "127.0.0.1:0"}); err != nil {
+	if host, err = Enter(Outside{
+		Listen: map[string]string{"us-east": "127.0.0.1:0"}, Dial: []string{nameOnHost + ":1"},
+	}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -43,10 +43,17 @@ type Process struct {
 	done    chan struct{}
 	err     error
 	stopped atomic.Bool // we asked it to end
+	// controlPlane has nothing to say when it ends, and its data is thrown away: an API
+	// server without its etcd would hold up the end for as long as it may.
+	controlPlane bool
 }
 
 // StartProcess starts a process inside a site and watches it.
 func (w *World) StartProcess(s *Site, c Command) (*Process, error) {
+	return w.startProcess(s, c, false)
+}
+
+func (w *World) startProcess(s *Site, c Command, controlPlane bool) (*Process, error) {
 	logPath := filepath.Join(w.Dir, "logs", c.Name+".log")
 	if err := os.MkdirAll(filepath.Dir(logPath), 0o755); err != nil {
 		return nil, err
@@ -62,7 +69,7 @@ func (w *World) StartProcess(s *Site, c Command) (*Process, error) {
 	if err := s.Start(cmd); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
 	}
-	p := &Process{Name: c.Name, Site: s, Log: logPath, cmd: cmd, done: make(chan struct{})}
+	p := &Process{Name: c.Name, Site: s, Log: logPath, cmd: cmd, done: make(chan struct{}), controlPlane: controlPlane}
 	w.procs.add(p)
 	go p.wait(w)
 	return p, nil
@@ -179,11 +186,18 @@ func (l *processes) running() []*Process {
 	return out
 }
 
-// stopAll stops everything at the same time.
+// stopAll stops everything at the same time; control planes are killed afterwards, so
+// that what ran in the clusters could end in order.
 func (l *processes) stopAll() {
 	var wg sync.WaitGroup
 	for _, p := range l.running() {
-		wg.Go(p.Stop)
+		if !p.controlPlane {
+			wg.Go(p.Stop)
+		}
+	}
+	wg.Wait()
+	for _, p := range l.running() {
+		wg.Go(p.Kill)
 	}
 	wg.Wait()
 }

@@ -15,12 +15,19 @@ func (w *World) Expose(name string, s *Site, addr string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("no listener %q was given to Enter", name)
 	}
-	go w.proxy(l, s, addr)
+	go proxy(l, s.dialer(addr))
 	return localhost(l), nil
 }
 
+// dialer makes a connection's other half.
+type dialer func(context.Context) (net.Conn, error)
+
+func (s *Site) dialer(addr string) dialer {
+	return func(ctx context.Context) (net.Conn, error) { return s.Dial(ctx, "tcp", addr) }
+}
+
 // proxy ends when the listener is closed.
-func (w *World) proxy(l net.Listener, s *Site, addr string) {
+func proxy(l net.Listener, dial dialer) {
 	for {
 		in, err := l.Accept()
 		if err != nil {
@@ -28,7 +35,7 @@ func (w *World) proxy(l net.Listener, s *Site, addr string) {
 		}
 		go func() {
 			defer in.Close()
-			out, err := s.Dial(context.Background(), "tcp", addr)
+			out, err := dial(context.Background())
 			if err != nil {
 				return // the client sees its connection closed
 			}

@@ -32,6 +32,7 @@ func (s *Site) Addr(third, fourth byte) netip.Addr {
 func (s *Site) APIServerAddr() netip.Addr     { return s.Addr(0, 1) }
 func (s *Site) GatewayAddr(n int) netip.Addr  { return s.Addr(1, byte(n)) } // n from 1
 func (s *Site) OperatorAddr(n int) netip.Addr { return s.Addr(2, byte(n)) } // n from 1
+func (s *Site) RelayAddr(n int) netip.Addr    { return s.Addr(3, byte(n)) } // n from 1
 func (s *Site) PodAddr(n int) netip.Addr      { return s.Addr(100, byte(n)) }
 func (s *Site) ClientAddr(n int) netip.Addr   { return s.Addr(200, byte(n)) }
 func (s *Site) GatewayAddrPort(n int) string {

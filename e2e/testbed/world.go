@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -105,6 +106,11 @@ type World struct {
 	router *netns.NS
 	procs  processes
 	meter  meter
+
+	// What Reach has made; its caller's goroutine owns them until close.
+	reached map[string]bool // what is listened on in every cluster
+	hosts   []string        // lines of the hosts file
+	relays  []net.Listener
 }
 
 // New makes the sites and the network; no process runs yet.
@@ -191,6 +197,9 @@ func (w *World) Run(ctx context.Context) error {
 }
 
 func (w *World) close() {
+	for _, l := range w.relays {
+		l.Close()
+	}
 	if w.WAN != nil {
 		w.WAN.Close()
 	}

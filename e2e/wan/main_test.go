@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if _, err := testbed.Enter(nil); err != nil {
+	if _, err := testbed.Enter(testbed.Outside{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
