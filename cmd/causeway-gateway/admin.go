@@ -14,7 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/causeway-mesh/causeway/federation/explain"
 	"github.com/causeway-mesh/causeway/federation/routing"
+	"github.com/causeway-mesh/causeway/federation/version"
 	"github.com/causeway-mesh/causeway/gateway"
 )
 
@@ -48,6 +50,10 @@ func (a admin) handler() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /config", a.config)
+	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(explain.Version{Version: version.String()})
+	})
 	if a.pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -1,0 +1,177 @@
+package cleanup
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
+	"github.com/causeway-mesh/causeway/controllers/controllertest"
+)
+
+var kube client.Client
+
+func TestMain(m *testing.M) { os.Exit(controllertest.Run(m, &kube)) }
+
+// installed is a cluster with all that Causeway makes, and what users wrote.
+type installed struct {
+	namespace          string
+	federation         *api.MeshFederation
+	derived, foreign   *corev1.Service
+	export             *mcs.ServiceExport
+	imported           *mcs.ServiceImport
+	policy             *api.RoutingPolicy
+	effective          *api.EffectivePolicy
+	certificate        *certmanager.Certificate
+	secret, userSecret *corev1.Secret
+}
+
+func install(t *testing.T) installed {
+	t.Helper()
+	ns := controllertest.Namespace(t, kube, "cleanup")
+	ours := map[string]string{api.LabelManagedBy: api.ManagedBy}
+	at := func(name string, labels map[string]string, finalizers ...string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels, Finalizers: finalizers}
+	}
+	ports := corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}
+	i := installed{
+		namespace: ns,
+		federation: &api.MeshFederation{ObjectMeta: metav1.ObjectMeta{Name: ns, Finalizers: []string{api.Finalizer}}, Spec: api.MeshFederationSpec{
+			Federation: "demo", Cluster: api.ClusterIdentity{Name: "a", Region: "r"}, TrustDomain: "mesh.example.org",
+			PolicyStore: api.PolicyStore{Endpoints: []api.StoreEndpoint{"https://127.0.0.1:1"}, TLSSecretRef: api.SecretReference{Name: "s"}},
+			IssuerRef:   api.IssuerReference{Name: "i"},
+		}},
+		derived: &corev1.Service{ObjectMeta: at("derived-x", ours), Spec: ports},
+		foreign: &corev1.Service{ObjectMeta: at("checkout", map[string]string{api.LabelManagedBy: "Helm"}), Spec: ports},
+		export:  &mcs.ServiceExport{ObjectMeta: at("checkout", nil, api.Finalizer, "example.org/theirs")},
+		imported: &mcs.ServiceImport{ObjectMeta: at("checkout", ours), Spec: mcs.ServiceImportSpec{
+			Type: mcs.ClusterSetIP, Ports: []mcs.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}}},
+		policy: &api.RoutingPolicy{ObjectMeta: at("checkout", nil, api.Finalizer), Spec: api.RoutingPolicySpec{
+			TargetRefs: []api.LocalPolicyTargetReference{{Name: "checkout"}}, Regions: []api.RegionName{"r"}}},
+		effective: &api.EffectivePolicy{ObjectMeta: at("a.checkout", ours), Spec: api.EffectivePolicySpec{
+			Origin: "a", PolicyName: "checkout", Targets: []string{"checkout"}, Regions: []string{"r"}}},
+		certificate: &certmanager.Certificate{ObjectMeta: at(api.CertificateGateway, ours), Spec: certmanager.CertificateSpec{
+			SecretName: api.CertificateGateway, URIs: []string{"spiffe://x/y"}, IssuerRef: cmmeta.IssuerReference{Name: "i"}}},
+		secret:     &corev1.Secret{ObjectMeta: at(api.CertificateGateway, nil)},
+		userSecret: &corev1.Secret{ObjectMeta: at("causeway-ca", nil)},
+	}
+	for _, o := range []client.Object{i.federation, i.derived, i.foreign, i.export, i.imported, i.policy, i.effective, i.certificate, i.secret, i.userSecret} {
+		if err := kube.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		i.export.Finalizers = nil
+		_ = kube.Update(context.Background(), i.export)
+	})
+	return i
+}
+
+func TestCleanupRemovesWhatIsOursAndLeavesWhatIsTheUsers(t *testing.T) {
+	i := install(t)
+	// The operator: it lets the MeshFederation go.
+	go func() {
+		for t.Context().Err() == nil {
+			f := i.federation.DeepCopy()
+			if kube.Get(t.Context(), client.ObjectKeyFromObject(f), f) == nil && !f.DeletionTimestamp.IsZero() {
+				before := f.DeepCopy()
+				controllerutil.RemoveFinalizer(f, api.Finalizer)
+				if kube.Patch(t.Context(), f, client.MergeFrom(before)) == nil {
+					return
+				}
+			}
+		}
+	}()
+	if err := Run(t.Context(), kube, Config{Namespace: i.namespace, Withdraw: 10 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []client.Object{i.federation, i.derived, i.imported, i.effective, i.certificate, i.secret} {
+		if controllertest.Exists(t, kube, o) {
+			t.Errorf("%T %s is left", o, o.GetName())
+		}
+	}
+	for _, o := range []client.Object{i.foreign, i.export, i.policy, i.userSecret} {
+		if !controllertest.Exists(t, kube, o) {
+			t.Errorf("%T %s, the user's own, is gone", o, o.GetName())
+		}
+	}
+	if got := strings.Join(i.export.Finalizers, " "); got != "example.org/theirs" {
+		t.Errorf("finalizers of the export: %q", got)
+	}
+	if len(i.policy.Finalizers) != 0 {
+		t.Errorf("finalizers of the policy: %v", i.policy.Finalizers)
+	}
+	if err := Run(t.Context(), kube, Config{Namespace: i.namespace}); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+func TestCleanupWithoutAnOperatorWaitsItsTimeAndLetsGo(t *testing.T) {
+	i := install(t)
+	var said strings.Builder
+	began := time.Now()
+	err := Run(t.Context(), kube, Config{Namespace: i.namespace, Withdraw: time.Second, Say: func(f string, _ ...any) { said.WriteString(f) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if controllertest.Exists(t, kube, i.federation) {
+		t.Error("the MeshFederation is left")
+	}
+	if time.Since(began) < time.Second || !strings.Contains(said.String(), "no operator has withdrawn it") {
+		t.Errorf("after %s, said: %s", time.Since(began), said.String())
+	}
+}
+
+func TestCleanupThatCannotEndNamesWhatIsLeft(t *testing.T) {
+	i := install(t)
+	i.imported.Finalizers = []string{"example.org/holds"}
+	if err := kube.Update(t.Context(), i.imported); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	err := Run(ctx, kube, Config{Namespace: i.namespace, Withdraw: time.Second})
+	if err == nil || !strings.Contains(err.Error(), i.namespace+"/checkout is still there") {
+		t.Errorf("got %v", err)
+	}
+	i.imported.Finalizers = nil
+	if err := kube.Update(t.Context(), i.imported); client.IgnoreNotFound(err) != nil && !strings.Contains(err.Error(), "modified") {
+		t.Log(err)
+	}
+	before := &mcs.ServiceImport{ObjectMeta: metav1.ObjectMeta{Namespace: i.namespace, Name: "checkout"}}
+	if controllertest.Exists(t, kube, before) {
+		after := before.DeepCopy()
+		after.Finalizers = nil
+		if err := kube.Patch(t.Context(), after, client.MergeFrom(before)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCleanupOfAClusterWithoutTheKindsIsNothing(t *testing.T) {
+	server, err := controllertest.Start(controllertest.CertManager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Stop() }()
+	if err := server.Uninstall(controllertest.CertManager); err != nil {
+		t.Fatal(err)
+	}
+	c, err := server.NewClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), c, Config{}); err != nil {
+		t.Error(err)
+	}
+}
