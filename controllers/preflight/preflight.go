@@ -47,6 +47,7 @@ func kinds(namespace string) []kind {
 		{"", "v1", "services", "", "create"},
 		{"discovery.k8s.io", "v1", "endpointslices", "", "create"},
 		{"", "v1", "secrets", namespace, "get"},
+		{"", "v1", "pods", namespace, "get"},
 		{"coordination.k8s.io", "v1", "leases", namespace, "update"},
 	}
 }
