@@ -2,7 +2,9 @@ package kind
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,12 +69,16 @@ func (l *Lab) kubeconfig(cluster string) string {
 }
 
 func (l *Lab) cluster(ctx context.Context, name string, there bool) error {
+	// An earlier run's would keep its renamed context.
+	if err := os.Remove(l.kubeconfig(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if there && l.cfg.Reuse {
 		_, err := run(ctx, nil, "kind", "export", "kubeconfig", "--name", Prefix+name, "--kubeconfig", l.kubeconfig(name))
 		return err
 	}
 	if there {
-		if _, err := run(ctx, nil, "kind", "delete", "cluster", "--name", Prefix+name); err != nil {
+		if _, err := run(ctx, nil, "kind", "delete", "cluster", "--name", Prefix+name, "--kubeconfig", l.kubeconfig(name)); err != nil {
 			return err
 		}
 	}
@@ -110,7 +116,7 @@ func (l *Lab) Delete(ctx context.Context) error {
 	var group errgroup.Group
 	for _, name := range l.cfg.Clusters {
 		group.Go(func() error {
-			_, err := run(ctx, nil, "kind", "delete", "cluster", "--name", Prefix+name)
+			_, err := run(ctx, nil, "kind", "delete", "cluster", "--name", Prefix+name, "--kubeconfig", l.kubeconfig(name))
 			return err
 		})
 	}
@@ -152,10 +158,10 @@ func (l *Lab) Exec(ctx context.Context, cluster string, args ...string) (string,
 	return run(ctx, nil, "docker", append([]string{"exec", Node(cluster)}, args...)...)
 }
 
-// Await looks every 200 ms until cond holds or ctx ends; the error says what was
+// Await looks twice a second until cond holds or ctx ends; the error says what was
 // waited for and what was seen last.
 func Await(ctx context.Context, what string, cond func(context.Context) error) error {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := cond(ctx)

@@ -100,7 +100,12 @@ spec:
 
 // Results are those of all requests that have ended.
 func (d *Load) Results(ctx context.Context) ([]load.Result, error) {
-	text, err := d.lab.Kubectl(ctx, d.cluster, "--namespace", "shop", "logs", "deployment/"+d.name)
+	return d.last(ctx, -1)
+}
+
+// last reads the last n results; -1 is all.
+func (d *Load) last(ctx context.Context, n int) ([]load.Result, error) {
+	text, err := d.lab.Kubectl(ctx, d.cluster, "--namespace", "shop", "logs", "deployment/"+d.name, "--tail", fmt.Sprint(n))
 	if err != nil {
 		return nil, err
 	}
@@ -110,14 +115,14 @@ func (d *Load) Results(ctx context.Context) ([]load.Result, error) {
 // AwaitServedBy waits until the last n requests were all answered by a cluster.
 func (d *Load) AwaitServedBy(ctx context.Context, cluster string, n int) error {
 	return Await(ctx, "answers from "+cluster, func(ctx context.Context) error {
-		results, err := d.Results(ctx)
+		results, err := d.last(ctx, n)
 		if err != nil {
 			return err
 		}
 		if len(results) < n {
 			return fmt.Errorf("%d requests have ended", len(results))
 		}
-		for _, r := range results[len(results)-n:] {
+		for _, r := range results {
 			if !strings.HasPrefix(r.Served, cluster+"/") {
 				return fmt.Errorf("answered by %q, error %v", r.Served, r.Err)
 			}

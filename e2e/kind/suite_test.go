@@ -73,6 +73,9 @@ func setUp(ctx context.Context) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
+	if err := kind.RemoveStore(ctx); err != nil { // an earlier run's
+		return err
+	}
 	began := time.Now()
 	step := func(what string) { fmt.Printf("[%5.1fs] %s\n", time.Since(began).Seconds(), what) }
 	step("three kind clusters")
