@@ -203,8 +203,6 @@ func TestLaterPolicyNamesTheWinnerAndTheSameOrderIsNoConflict(t *testing.T) {
 	r.want("second", api.ConditionAccepted, metav1.ConditionFalse, api.ReasonConflict, `"checkout"`, "eu-west:"+r.namespace+"/first", "order 1")
 	r.want("second", api.ConditionPublished, metav1.ConditionTrue, api.ReasonPublished)
 	r.want("first", api.ConditionAccepted, metav1.ConditionTrue, api.ReasonAccepted)
-	r.delete("second")
-	r.reconcile("second")
 	r.want("third", api.ConditionAccepted, metav1.ConditionTrue, api.ReasonAccepted)
 }
 

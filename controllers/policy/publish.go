@@ -190,19 +190,27 @@ func unknownRegions(view *engine.View, regions []federation.Region) string {
 	return strings.Join(faults, ", ") + "; known: " + strings.Join(known, ", ")
 }
 
-// conflict names the older policy that holds one of p's targets with another order
-// of regions. The same order is no conflict: its authors are co-authors.
+// conflict names the policy that routing follows for one of p's targets, if that is
+// an older one with another order of regions. The same order is no conflict: its
+// authors are co-authors. What lost itself overrides nothing.
 func conflict(view *engine.View, p federation.Policy) string {
-	for _, other := range view.Policies { // the lowest order comes first
-		if other.ID == p.ID || other.Order >= p.Order || slices.Equal(other.Regions, p.Regions) {
+	for _, target := range p.Targets {
+		winner := oldest(view, target)
+		if winner == nil || winner.ID == p.ID || winner.Order >= p.Order || slices.Equal(winner.Regions, p.Regions) {
 			continue
 		}
-		for _, target := range p.Targets {
-			if slices.Contains(other.Targets, target) {
-				return fmt.Sprintf("ServiceImport %q follows the older policy %s (order %d, this one has %d): change that one, or delete one of the two",
-					target.Name, other.ID, other.Order, p.Order)
-			}
-		}
+		return fmt.Sprintf("ServiceImport %q follows the older policy %s (order %d, this one has %d): change that one, or delete one of the two",
+			target.Name, winner.ID, winner.Order, p.Order)
 	}
 	return ""
+}
+
+// oldest is the policy that routing follows for a target.
+func oldest(view *engine.View, target federation.ServiceName) *federation.Policy {
+	for i := range view.Policies { // the lowest order comes first
+		if slices.Contains(view.Policies[i].Targets, target) {
+			return &view.Policies[i]
+		}
+	}
+	return nil
 }
