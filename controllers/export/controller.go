@@ -60,12 +60,13 @@ type Controller struct {
 	events  events.EventRecorder
 	engine  Engine
 	elected <-chan struct{}
+	now     func() time.Time
 }
 
 // NewController returns a controller that Register starts; elected closes when
 // this replica becomes the leader.
 func NewController(c client.Client, recorder events.EventRecorder, e Engine, elected <-chan struct{}) *Controller {
-	return &Controller{client: c, events: recorder, engine: e, elected: elected}
+	return &Controller{client: c, events: recorder, engine: e, elected: elected, now: time.Now}
 }
 
 // Name is the controller's name in logs and metrics.
@@ -144,9 +145,10 @@ func (c *Controller) withdraw(ctx context.Context, name federation.ServiceName, 
 	if !trigger.Leading(c.elected) || !controllerutil.ContainsFinalizer(export, api.Finalizer) {
 		return ctrl.Result{}, nil
 	}
-	if c.engine.View().Configured {
+	// Under a name that another cluster holds nothing is ours.
+	if view := c.engine.View(); view.Configured && view.NameConflict == "" {
 		err := c.engine.RemoveExport(ctx, name)
-		if err != nil && time.Since(export.DeletionTimestamp.Time) < WithdrawWithin {
+		if err != nil && c.now().Sub(export.DeletionTimestamp.Time) < WithdrawWithin {
 			return ctrl.Result{RequeueAfter: retry}, nil
 		}
 	}
@@ -205,6 +207,9 @@ func serviceOf(_ context.Context, slice client.Object) []reconcile.Request {
 
 // own is what the store holds of this cluster's export of a service.
 func own(view *engine.View, name federation.ServiceName) *federation.Export {
+	if view.NameConflict != "" {
+		return nil // they are another cluster's
+	}
 	exports := view.Exports[name]
 	for i := range exports {
 		if exports[i].Cluster == view.Self {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -78,6 +79,7 @@ func (c *Controller) publish(ctx context.Context, name federation.ServiceName, e
 func (c *Controller) retract(ctx context.Context, name federation.ServiceName, export *mcs.ServiceExport) ctrl.Result {
 	list, generation := &export.Status.Conditions, export.Generation
 	condition.False(list, ready, failed, "not exported: see the condition Valid", generation)
+	meta.RemoveStatusCondition(list, conflict) // what is not exported conflicts with nothing
 	view := c.engine.View()
 	if !view.StoreSynced || own(view, name) == nil {
 		return ctrl.Result{}

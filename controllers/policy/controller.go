@@ -55,11 +55,12 @@ type Controller struct {
 	client client.Client
 	events events.EventRecorder
 	engine Engine
+	now    func() time.Time
 }
 
 // NewController returns a controller that Register starts.
 func NewController(c client.Client, recorder events.EventRecorder, e Engine) *Controller {
-	return &Controller{client: c, events: recorder, engine: e}
+	return &Controller{client: c, events: recorder, engine: e, now: time.Now}
 }
 
 // Name is the controller's name in logs and metrics.
@@ -120,9 +121,10 @@ func (c *Controller) withdraw(ctx context.Context, view *engine.View, policy *ap
 		return ctrl.Result{}, nil
 	}
 	published := policy.Status.Order != 0 || published(view, idOf(view, client.ObjectKeyFromObject(policy))) != nil
-	if view.Configured && published {
+	// Under a name that another cluster holds nothing is ours.
+	if view.Configured && view.NameConflict == "" && published {
 		err := c.engine.RemovePolicy(ctx, idOf(view, client.ObjectKeyFromObject(policy)))
-		if err != nil && time.Since(policy.DeletionTimestamp.Time) < WithdrawWithin {
+		if err != nil && c.now().Sub(policy.DeletionTimestamp.Time) < WithdrawWithin {
 			return ctrl.Result{RequeueAfter: retry}, nil
 		}
 	}
@@ -134,7 +136,7 @@ func (c *Controller) withdraw(ctx context.Context, view *engine.View, policy *ap
 // sweep removes what the store holds of a policy whose object has gone.
 func (c *Controller) sweep(ctx context.Context, view *engine.View, key types.NamespacedName) (ctrl.Result, error) {
 	id := idOf(view, key)
-	if !view.StoreSynced || published(view, id) == nil {
+	if !view.StoreSynced || view.NameConflict != "" || published(view, id) == nil {
 		return ctrl.Result{}, nil
 	}
 	if err := c.engine.RemovePolicy(ctx, id); err != nil {

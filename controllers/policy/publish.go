@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/causeway-mesh/causeway/controllers/condition"
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/engine"
+	"github.com/causeway-mesh/causeway/federation/policystore"
 )
 
 // publish checks a policy, publishes it if it is new, and writes the outcome into
@@ -28,9 +30,13 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 	}
 	want := wanted(view, policy)
 	have := published(view, want.ID)
+	if view.NameConflict != "" {
+		have = nil // the other cluster's
+	}
 	if have != nil {
 		note(status, *have)
 	}
+	inStore := have != nil && same(*have, want)
 	if !view.Configured || view.Self == "" {
 		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "waits for a MeshFederation of this cluster to be in force", generation)
 		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotConfigured, "waits for a MeshFederation of this cluster to be in force", generation)
@@ -41,21 +47,25 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonStoreUnreachable, unreachable(view, nil), generation)
 		return ctrl.Result{RequeueAfter: retry}, nil
 	}
+	if inStore {
+		held(status, generation)
+	}
 	if fault := unknownRegions(view, want.Regions); fault != "" {
 		condition.False(&status.Conditions, api.ConditionAccepted, api.ReasonUnknownRegion, fault, generation)
-		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotAccepted, staysInForce(status), generation)
+		if !inStore { // else its region has gone since, and it is in force all the same
+			condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotAccepted, staysInForce(status), generation)
+		}
 		return ctrl.Result{}, nil
 	}
-	if have == nil || !same(*have, want) {
+	if !inStore {
 		got, err := c.engine.SetPolicy(ctx, want)
 		if err != nil {
 			return c.refused(view, status, generation, err), nil
 		}
 		note(status, got)
+		held(status, generation)
 	}
 	want.Order = uint64(status.Order)
-	condition.True(&status.Conditions, api.ConditionPublished, api.ReasonPublished,
-		fmt.Sprintf("in the policy store at revision %d", status.Revision), generation)
 	if loss := conflict(view, want); loss != "" {
 		condition.False(&status.Conditions, api.ConditionAccepted, api.ReasonConflict, loss, generation)
 		return ctrl.Result{}, nil
@@ -64,12 +74,21 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 	return ctrl.Result{}, nil
 }
 
-// refused tells why the store did not take a policy.
+// held says that the newest spec is in the store.
+func held(status *api.RoutingPolicyStatus, generation int64) {
+	condition.True(&status.Conditions, api.ConditionPublished, api.ReasonPublished,
+		fmt.Sprintf("in the policy store at revision %d", status.Revision), generation)
+}
+
+// refused tells why the store did not take a policy. Only what another try cannot
+// change is the policy's own fault.
 func (c *Controller) refused(view *engine.View, status *api.RoutingPolicyStatus, generation int64, err error) ctrl.Result {
-	condition.False(&status.Conditions, api.ConditionPublished, api.ReasonStoreUnreachable, unreachable(view, err), generation)
-	if view.Store.Connected && view.NameConflict == "" {
-		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonInvalid, "the policy store refused the policy: "+err.Error(), generation)
+	if errors.Is(err, policystore.ErrTooLarge) {
+		condition.False(&status.Conditions, api.ConditionAccepted, api.ReasonInvalid, "the policy store refused the policy: "+err.Error(), generation)
+		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotAccepted, staysInForce(status), generation)
+		return ctrl.Result{RequeueAfter: retry}
 	}
+	condition.False(&status.Conditions, api.ConditionPublished, api.ReasonStoreUnreachable, unreachable(view, err), generation)
 	condition.True(&status.Conditions, api.ConditionAccepted, api.ReasonAccepted, "will hold once it is published", generation)
 	return ctrl.Result{RequeueAfter: retry}
 }
@@ -112,7 +131,7 @@ func unreachable(view *engine.View, err error) string {
 	switch {
 	case view.NameConflict != "":
 		text += ": " + view.NameConflict
-	case view.Store.Message != "":
+	case !view.Store.Connected && view.Store.Message != "":
 		text += ": " + view.Store.Message
 	case err != nil:
 		text += ": " + err.Error()
@@ -171,19 +190,27 @@ func unknownRegions(view *engine.View, regions []federation.Region) string {
 	return strings.Join(faults, ", ") + "; known: " + strings.Join(known, ", ")
 }
 
-// conflict names the older policy that holds one of p's targets with another order
-// of regions. The same order is no conflict: its authors are co-authors.
+// conflict names the policy that routing follows for one of p's targets, if that is
+// an older one with another order of regions. The same order is no conflict: its
+// authors are co-authors. What lost itself overrides nothing.
 func conflict(view *engine.View, p federation.Policy) string {
-	for _, other := range view.Policies { // the lowest order comes first
-		if other.ID == p.ID || other.Order >= p.Order || slices.Equal(other.Regions, p.Regions) {
+	for _, target := range p.Targets {
+		winner := oldest(view, target)
+		if winner == nil || winner.ID == p.ID || winner.Order >= p.Order || slices.Equal(winner.Regions, p.Regions) {
 			continue
 		}
-		for _, target := range p.Targets {
-			if slices.Contains(other.Targets, target) {
-				return fmt.Sprintf("ServiceImport %q follows the older policy %s (order %d, this one has %d): change that one, or delete one of the two",
-					target.Name, other.ID, other.Order, p.Order)
-			}
-		}
+		return fmt.Sprintf("ServiceImport %q follows the older policy %s (order %d, this one has %d): change that one, or delete one of the two",
+			target.Name, winner.ID, winner.Order, p.Order)
 	}
 	return ""
+}
+
+// oldest is the policy that routing follows for a target.
+func oldest(view *engine.View, target federation.ServiceName) *federation.Policy {
+	for i := range view.Policies { // the lowest order comes first
+		if slices.Contains(view.Policies[i].Targets, target) {
+			return &view.Policies[i]
+		}
+	}
+	return nil
 }

@@ -48,6 +48,9 @@ type Controller struct {
 	mu     sync.Mutex // guards what follows
 	seeded bool       // the annotations of all imports have been read
 	told   map[types.UID]bool
+	asked  map[types.UID]string // resource version at which another port was asked for
+
+	telling sync.Mutex // held while the engine is told: an older allotment must not overtake a newer one
 }
 
 // NewController returns a controller that Register starts; elected closes when
@@ -55,7 +58,7 @@ type Controller struct {
 func NewController(c client.Client, recorder events.EventRecorder, e Engine, elected <-chan struct{}) *Controller {
 	return &Controller{
 		client: c, events: recorder, engine: e, elected: elected, now: time.Now,
-		ports: newAllotment(), told: map[types.UID]bool{},
+		ports: newAllotment(), told: map[types.UID]bool{}, asked: map[types.UID]string{},
 	}
 }
 
@@ -132,33 +135,29 @@ func (c *Controller) lead(ctx context.Context, req ctrl.Request, have *mcs.Servi
 
 // ensure is the pipeline for an import that should be there.
 func (c *Controller) ensure(ctx context.Context, view *engine.View, name federation.ServiceName, m merged, have *mcs.ServiceImport) (ctrl.Result, error) {
-	ports, changed, err := c.ports.allot(name, m.egress())
+	c.reconsider(name, have)
+	ports, err := c.ports.allot(name, m.egress())
 	exhausted := errors.Is(err, errExhausted)
 	import1, err := c.writeImport(ctx, name, m, ports, have)
 	if err != nil || import1 == nil {
 		return ctrl.Result{}, err
 	}
-	if changed { // only now: the annotation is written
-		c.engine.SetEgressPorts(c.ports.snapshot())
-	}
-	before := import1.DeepCopy()
+	c.ports.confirm(name) // only now: the annotation is written
+	c.tell()
 	out := outcome{exhausted: exhausted, headless: m.headless}
 	if !m.headless {
-		service, err := c.writeService(ctx, import1, m)
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		if service == nil {
+		err := c.derive(ctx, view, import1, m, ports, &out)
+		var foreign notManagedError
+		switch {
+		case errors.As(err, &foreign):
+			out.foreign = foreign.what
+		case errors.Is(err, errBehind):
 			return ctrl.Result{RequeueAfter: time.Second}, nil
-		}
-		if err := c.writeIPs(ctx, import1, service); err != nil {
-			return ctrl.Result{}, err
-		}
-		before = import1.DeepCopy()
-		if out.endpoints, out.wait, err = c.writeSlices(ctx, view, import1, service, m, ports); err != nil {
+		case err != nil:
 			return ctrl.Result{}, err
 		}
 	}
+	before := import1.DeepCopy()
 	out.failed = failedPorts(view, name)
 	setStatus(import1, m, out)
 	if equality.Semantic.DeepEqual(before.Status, import1.Status) {
@@ -178,10 +177,54 @@ func (c *Controller) remove(ctx context.Context, name federation.ServiceName, ha
 			return err
 		}
 	}
-	if c.ports.release(name) {
-		c.engine.SetEgressPorts(c.ports.snapshot())
-	}
+	c.ports.release(name)
+	c.tell()
 	return nil
+}
+
+// derive writes the Service behind an import and its slices.
+func (c *Controller) derive(ctx context.Context, view *engine.View, i *mcs.ServiceImport, m merged, ports map[uint16]uint16, out *outcome) error {
+	service, err := c.writeService(ctx, i, m)
+	if err != nil {
+		return err
+	}
+	if err := c.writeIPs(ctx, i, service); err != nil {
+		return err
+	}
+	out.endpoints, out.wait, err = c.writeSlices(ctx, view, i, service, m, ports)
+	return err
+}
+
+// tell gives the engine the allotment if it has changed.
+func (c *Controller) tell() {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	if ports, changed := c.ports.changes(); changed {
+		c.engine.SetEgressPorts(ports)
+	}
+}
+
+// reconsider looks at the annotation before it is written again: one that was
+// taken away asks for another port, one that cannot be read is told.
+func (c *Controller) reconsider(name federation.ServiceName, have *mcs.ServiceImport) {
+	if have == nil {
+		return
+	}
+	text, has := have.Annotations[api.AnnotationEgressPorts]
+	if _, err := parse(text); err != nil {
+		c.events.Eventf(have, nil, corev1.EventTypeWarning, "EgressPortsUnreadable", "Allot",
+			"annotation %s: %v; it is written anew", api.AnnotationEgressPorts, err)
+	}
+	if has {
+		return
+	}
+	c.mu.Lock()
+	asked := c.asked[have.UID] != have.ResourceVersion // else the cache is behind: that was answered
+	c.asked[have.UID] = have.ResourceVersion
+	c.mu.Unlock()
+	if asked {
+		c.ports.release(name)
+	}
 }
 
 // seed reads the allotment of all imports once, before any new port is given out.
@@ -198,40 +241,31 @@ func (c *Controller) seed(ctx context.Context) error {
 	for i := range list.Items {
 		c.adopt(&list.Items[i])
 	}
-	c.engine.SetEgressPorts(c.ports.snapshot())
+	c.tell()
 	c.seeded = true
 	return nil
 }
 
 // adopt takes over an import's annotation, with the protocols of its ports.
 func (c *Controller) adopt(i *mcs.ServiceImport) {
-	said, err := parse(i.Annotations[api.AnnotationEgressPorts])
-	if err != nil {
-		c.events.Eventf(i, nil, corev1.EventTypeWarning, "EgressPortsUnreadable", "Adopt",
-			"annotation %s: %v; a new port is allotted instead", api.AnnotationEgressPorts, err)
-	}
-	name := nameOf(i)
-	c.ports.adopt(name, said)
-	protocols := map[uint16]string{}
+	said, _ := parse(i.Annotations[api.AnnotationEgressPorts]) // the leader tells of what cannot be read
+	ports := map[uint16]engine.EgressPort{}
 	for _, p := range i.Spec.Ports {
-		if _, has := said[uint16(p.Port)]; has {
-			protocols[uint16(p.Port)] = value(p.AppProtocol)
+		if port, has := said[uint16(p.Port)]; has {
+			ports[uint16(p.Port)] = engine.EgressPort{Port: port, AppProtocol: value(p.AppProtocol)}
 		}
 	}
-	_, _, _ = c.ports.allot(name, protocols)
+	c.ports.mirror(nameOf(i), ports)
 }
 
 // follow keeps a standby's allotment equal to the leader's.
 func (c *Controller) follow(req ctrl.Request, have *mcs.ServiceImport) {
-	name := federation.ServiceName{Namespace: req.Namespace, Name: req.Name}
-	before := c.ports.snapshot()
-	c.ports.release(name)
 	if have != nil && managed(have) {
 		c.adopt(have)
+	} else {
+		c.ports.release(federation.ServiceName{Namespace: req.Namespace, Name: req.Name})
 	}
-	if after := c.ports.snapshot(); !equality.Semantic.DeepEqual(before, after) {
-		c.engine.SetEgressPorts(after)
-	}
+	c.tell()
 }
 
 // namespace says whether a namespace is there to import into. The sameness of

@@ -22,97 +22,140 @@ var errExhausted = fmt.Errorf("all %d egress ports are taken", api.EgressPortMax
 // Safe for concurrent use.
 type allotment struct {
 	mu    sync.Mutex
-	ports map[federation.ServicePort]engine.EgressPort
+	lots  map[federation.ServiceName]map[uint16]lot
 	taken map[uint16]federation.ServicePort
 	next  uint16 // where the search begins: freed ports are reused late
+	news  bool   // what is written has changed since it was last asked for
 }
 
+// lot is one service port's share.
+type lot struct {
+	engine.EgressPort
+	written bool // in the import's annotation: only then may a gateway listen there
+}
+
+// newAllotment has news: even an empty one is to be told, once.
 func newAllotment() *allotment {
 	return &allotment{
-		ports: map[federation.ServicePort]engine.EgressPort{},
+		lots:  map[federation.ServiceName]map[uint16]lot{},
 		taken: map[uint16]federation.ServicePort{},
-		next:  api.EgressPortMin,
+		next:  api.EgressPortMin, news: true,
 	}
 }
 
-// adopt takes over what an annotation says. A port that another service port holds
-// is left to that one: the caller's allot gives a new one.
-func (a *allotment) adopt(name federation.ServiceName, said map[uint16]uint16) {
+// mirror makes a service's lots what its annotation says. A port that another
+// service port holds is left to that one: allot gives a new one.
+func (a *allotment) mirror(name federation.ServiceName, said map[uint16]engine.EgressPort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	same := len(said) == len(a.lots[name])
+	for number, one := range said {
+		same = same && a.lots[name][number] == lot{one, true}
+	}
+	if same {
+		return
+	}
+	a.keep(name, nil)
 	for _, number := range slices.Sorted(maps.Keys(said)) {
-		key := federation.ServicePort{Service: name, Port: number}
-		if _, has := a.ports[key]; has {
-			continue
+		if _, other := a.taken[said[number].Port]; !other {
+			a.put(name, number, lot{said[number], true})
 		}
-		if _, other := a.taken[said[number]]; other {
-			continue
-		}
-		a.take(key, said[number])
 	}
 }
 
-// allot makes sure that exactly the wanted ports of a service have an egress port:
-// those that have one keep it, those that are gone give it back. It reports whether
-// anything changed.
-func (a *allotment) allot(name federation.ServiceName, wanted map[uint16]string) (got map[uint16]uint16, changed bool, err error) {
+// allot makes sure that exactly the wanted ports of a service, given with their
+// protocols, have an egress port: those that have one keep it, those that are gone
+// give it back. The error is errExhausted; what could be had is returned beside it.
+func (a *allotment) allot(name federation.ServiceName, wanted map[uint16]string) (got map[uint16]uint16, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for key := range a.ports {
-		if _, want := wanted[key.Port]; key.Service == name && !want {
-			a.free(key)
-			changed = true
-		}
-	}
+	a.keep(name, wanted)
 	got = map[uint16]uint16{}
 	for _, number := range slices.Sorted(maps.Keys(wanted)) {
-		key := federation.ServicePort{Service: name, Port: number}
-		have, ok := a.ports[key]
-		if !ok {
+		one, has := a.lots[name][number]
+		if !has {
 			free, found := a.search()
 			if !found {
 				err = errExhausted
 				continue
 			}
-			have = a.take(key, free)
-			changed = true
+			one.Port = free
 		}
-		if have.AppProtocol != wanted[number] {
-			have.AppProtocol = wanted[number]
-			a.ports[key] = have
-			changed = true
+		if !has || one.AppProtocol != wanted[number] {
+			one.AppProtocol = wanted[number]
+			a.put(name, number, one)
 		}
-		got[number] = have.Port
+		got[number] = one.Port
 	}
-	return got, changed, err
+	return got, err
+}
+
+// confirm says that a service's annotation is written.
+func (a *allotment) confirm(name federation.ServiceName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for number, one := range a.lots[name] {
+		if !one.written {
+			one.written = true
+			a.put(name, number, one)
+		}
+	}
 }
 
 // release gives back all ports of a service.
-func (a *allotment) release(name federation.ServiceName) (changed bool) {
-	_, changed, _ = a.allot(name, nil)
-	return changed
-}
-
-// snapshot is a copy for the engine.
-func (a *allotment) snapshot() map[federation.ServicePort]engine.EgressPort {
+func (a *allotment) release(name federation.ServiceName) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return maps.Clone(a.ports)
+	a.keep(name, nil)
 }
 
-func (a *allotment) take(key federation.ServicePort, port uint16) engine.EgressPort {
-	one := engine.EgressPort{Port: port}
-	a.ports[key], a.taken[port] = one, key
-	return one
+// changes is a copy of what is written, and whether it differs from the last one.
+func (a *allotment) changes() (out map[federation.ServicePort]engine.EgressPort, changed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.news {
+		return nil, false
+	}
+	a.news = false
+	out = make(map[federation.ServicePort]engine.EgressPort, len(a.taken))
+	for name, lots := range a.lots {
+		for number, one := range lots {
+			if one.written {
+				out[federation.ServicePort{Service: name, Port: number}] = one.EgressPort
+			}
+		}
+	}
+	return out, true
 }
 
-func (a *allotment) free(key federation.ServicePort) {
-	delete(a.taken, a.ports[key].Port)
-	delete(a.ports, key)
+func (a *allotment) put(name federation.ServiceName, number uint16, one lot) {
+	if a.lots[name] == nil {
+		a.lots[name] = map[uint16]lot{}
+	}
+	a.lots[name][number] = one
+	a.taken[one.Port] = federation.ServicePort{Service: name, Port: number}
+	a.news = a.news || one.written
+}
+
+// keep gives back what a service no longer wants.
+func (a *allotment) keep(name federation.ServiceName, wanted map[uint16]string) {
+	for number, one := range a.lots[name] {
+		if _, want := wanted[number]; !want {
+			delete(a.taken, one.Port)
+			delete(a.lots[name], number)
+			a.news = a.news || one.written
+		}
+	}
+	if len(a.lots[name]) == 0 {
+		delete(a.lots, name)
+	}
 }
 
 func (a *allotment) search() (uint16, bool) {
 	const size = api.EgressPortMax - api.EgressPortMin + 1
+	if len(a.taken) >= size {
+		return 0, false
+	}
 	for i := range size {
 		port := uint16(api.EgressPortMin + (int(a.next)-api.EgressPortMin+i)%size)
 		if _, is := a.taken[port]; !is {

@@ -1,9 +1,9 @@
 package serviceimport
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,61 +12,21 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
+	"github.com/causeway-mesh/causeway/controllers/controllertest"
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/engine"
 	"github.com/causeway-mesh/causeway/federation/routing"
 )
 
-const root = "../.."
-
 // kube is a client of a real API server; no controller runs but the one under test.
 var kube client.Client
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		assets, _ = filepath.Abs(filepath.Join(root, "bin"))
-	}
-	for _, name := range []string{"kube-apiserver", "etcd"} {
-		if _, err := os.Stat(filepath.Join(assets, name)); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: run `make assets` first\n", err)
-			return 1
-		}
-	}
-	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd"), filepath.Join(root, "config", "crd", "mcs")},
-		ErrorIfCRDPathMissing: true, BinaryAssetsDirectory: assets,
-	}
-	config, err := env.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server:", err)
-		return 1
-	}
-	defer func() { _ = env.Stop() }()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, api.AddToScheme, mcs.AddToScheme} {
-		if err := add(scheme); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	if kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(controllertest.Run(m, &kube)) }
 
 // fake is an engine that says what a test wants.
 type fake struct {
@@ -83,39 +43,81 @@ func (f *fake) SetEgressPorts(p map[federation.ServicePort]engine.EgressPort) {
 // rig is a controller on a namespace of its own.
 type rig struct {
 	*Controller
-	t    *testing.T
-	fake *fake
-	name federation.ServiceName
-	at   time.Time
+	t        *testing.T
+	fake     *fake
+	recorder *events.FakeRecorder
+	elected  chan struct{} // closed: it leads
+	name     federation.ServiceName
+	at       time.Time
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "shop-"}}
-	if err := kube.Create(t.Context(), ns); err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, name: federation.ServiceName{Namespace: ns.Name, Name: "checkout"}, at: time.Now()}
+	r := &rig{t: t, name: federation.ServiceName{Namespace: controllertest.Namespace(t, kube, "shop"), Name: "checkout"}, at: time.Now(), elected: make(chan struct{})}
+	close(r.elected)
 	r.fake = &fake{view: engine.View{Configured: true, StoreSynced: true, Self: "eu-west", Exports: map[federation.ServiceName][]federation.Export{
 		r.name: {{Cluster: "us-east", Service: r.name, Order: 1, Ports: []federation.ExportedPort{{Name: "http", Port: 80, Protocol: federation.TCP}}}},
 	}}}
 	r.restart()
+	t.Cleanup(func() { // a restart reads the imports of all namespaces
+		if err := kube.DeleteAllOf(context.Background(), &mcs.ServiceImport{}, client.InNamespace(r.name.Namespace)); err != nil {
+			t.Error(err)
+		}
+	})
 	return r
 }
 
 // restart is a new controller, as after a restart of the operator.
 func (r *rig) restart() {
-	elected := make(chan struct{})
-	close(elected)
-	r.Controller = NewController(kube, events.NewFakeRecorder(100), r.fake, elected)
+	r.recorder = events.NewFakeRecorder(100)
+	r.Controller = NewController(kube, r.recorder, r.fake, r.elected)
 	r.now = func() time.Time { return r.at }
 }
 
 func (r *rig) reconcile() {
 	r.t.Helper()
-	if _, err := r.Reconcile(r.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: r.name.Namespace, Name: r.name.Name}}); err != nil {
+	if err := r.try(); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+func (r *rig) try() error {
+	_, err := r.Reconcile(r.t.Context(), request(r.name))
+	return err
+}
+
+// as is the rig with another service in view, exported by us-east too.
+func (r *rig) as(name string) *rig {
+	other := *r
+	other.name.Name = name
+	r.fake.view.Exports[other.name] = []federation.Export{{Cluster: "us-east", Service: other.name, Order: 1, Ports: []federation.ExportedPort{{Name: "http", Port: 80, Protocol: federation.TCP}}}}
+	return &other
+}
+
+// port is the egress port that the import's annotation keeps for port 80.
+func (r *rig) port() uint16 {
+	r.t.Helper()
+	i := r.get()
+	if i == nil {
+		return 0
+	}
+	ports, err := parse(i.Annotations[api.AnnotationEgressPorts])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return ports[80]
+}
+
+// told is the egress port that the engine was told of.
+func (r *rig) told() uint16 {
+	return r.fake.ports[federation.ServicePort{Service: r.name, Port: 80}].Port
+}
+
+// want reconciles and checks the import's condition Ready.
+func (r *rig) want(status metav1.ConditionStatus, reason string, says ...string) {
+	r.t.Helper()
+	r.reconcile()
+	controllertest.Want(r.t, r.get().Status.Conditions, string(mcs.ServiceImportConditionReady), status, reason, says...)
 }
 
 func (r *rig) get() *mcs.ServiceImport {

@@ -19,6 +19,7 @@ type outcome struct {
 	exhausted, headless bool
 	endpoints           int
 	failed              []string // "gateway gw-1, port 80: address in use"
+	foreign             string   // what stands in the way: `Service "derived-x"`
 	wait                time.Duration
 }
 
@@ -34,6 +35,8 @@ func setStatus(i *mcs.ServiceImport, m merged, o outcome) {
 	ready := string(mcs.ServiceImportConditionReady)
 	list := &i.Status.Conditions
 	switch {
+	case o.foreign != "":
+		condition.False(list, ready, api.ReasonNotManaged, fmt.Sprintf("%s exists and was not created by Causeway: delete it, or label it %s=%s to hand it over", o.foreign, api.LabelManagedBy, api.ManagedBy), i.Generation)
 	case o.headless:
 		condition.False(list, ready, api.ReasonUnsupported, "headless services cannot be reached from other clusters yet: give the exported Service a cluster IP", i.Generation)
 	case o.exhausted:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -83,8 +85,16 @@ func (c *Controller) writeIPs(ctx context.Context, i *mcs.ServiceImport, service
 	return c.patch(ctx, before, i)
 }
 
-// writeService creates or updates the derived Service. It returns nil when there is
-// one of that name that is not ours.
+// errBehind: an object is there that the cache does not show yet.
+var errBehind = errors.New("the cache is behind")
+
+// notManagedError: an object that we need is somebody else's.
+type notManagedError struct{ what string }
+
+func (e notManagedError) Error() string { return e.what + " was not created by Causeway" }
+
+// writeService creates or updates the derived Service. It returns notManagedError
+// when there is one of that name that is not ours.
 func (c *Controller) writeService(ctx context.Context, i *mcs.ServiceImport, m merged) (*corev1.Service, error) {
 	name := nameOf(i)
 	var have corev1.Service
@@ -93,8 +103,7 @@ func (c *Controller) writeService(ctx context.Context, i *mcs.ServiceImport, m m
 		return nil, err
 	}
 	if err == nil && !managed(&have) {
-		c.events.Eventf(i, &have, corev1.EventTypeWarning, api.ReasonNotManaged, "Import", "Service %q exists and was not created by Causeway: delete it", have.Name)
-		return nil, nil
+		return nil, notManagedError{fmt.Sprintf("Service %q", have.Name)}
 	}
 	want := have.DeepCopy()
 	want.Namespace, want.Name = name.Namespace, DerivedName(name)
@@ -111,7 +120,7 @@ func (c *Controller) writeService(ctx context.Context, i *mcs.ServiceImport, m m
 	if err != nil {
 		err = c.client.Create(ctx, want)
 		if apierrors.IsAlreadyExists(err) {
-			return nil, nil
+			return nil, errBehind
 		}
 		return want, err
 	}
@@ -182,6 +191,9 @@ func (c *Controller) writeSlice(ctx context.Context, i *mcs.ServiceImport, servi
 	err := c.client.Get(ctx, key, &have)
 	if client.IgnoreNotFound(err) != nil {
 		return err
+	}
+	if err == nil && !managed(&have) {
+		return notManagedError{fmt.Sprintf("EndpointSlice %q", have.Name)}
 	}
 	want := have.DeepCopy()
 	want.Namespace, want.Name, want.AddressType = key.Namespace, key.Name, family
