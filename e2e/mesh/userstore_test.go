@@ -180,8 +180,9 @@ func (e *ownEtcd) serves(t *testing.T, bin string) {
 			_ = cmd.Process.Signal(os.Interrupt)
 		}
 	}
-	if err := cmd.Wait(); err != nil || !served {
-		t.Errorf("the demo ended with %v:\n%s%s", err, printed, errs.String())
+	err = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !served {
+		t.Errorf("the demo, interrupted before its end, ended with %v:\n%s%s", err, printed, errs.String())
 	}
 	if left := e.keys(t, "/causeway/"); len(left) > 0 {
 		t.Errorf("left in the etcd: %v", left)
