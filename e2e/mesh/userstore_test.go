@@ -196,6 +196,10 @@ func (e *ownEtcd) holdsFederation(t *testing.T) {
 			t.Errorf("of %s the user's etcd holds %v", cluster, got)
 		}
 	}
+	// Ten seconds have passed since the demo took its place there.
+	if got := e.keys(t, "/causeway/v1/demo/trial-held"); len(got) != 1 {
+		t.Errorf("the demo does not renew its lease: %v", got)
+	}
 	// The first request may be quicker than the policy.
 	eventually(t, 10*time.Second, func() string {
 		if got := e.keys(t, "/causeway/v1/demo/policies/eu-west/shop/"); len(got) != 1 {
