@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -255,19 +256,24 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func (d *demo) lookAround(m *mesh.Mesh) {
-	config := d.world.MergedKubeconfig()
+	config, kubectl := d.world.MergedKubeconfig(), "kubectl"
+	if _, err := exec.LookPath(kubectl); err != nil {
+		if path, err := d.world.KubectlPath(); err == nil {
+			kubectl = path
+		}
+	}
 	fmt.Printf(`
 Everything stays up until Ctrl-C. Look around in another terminal:
 
   export KUBECONFIG=%[1]s
-  kubectl --context eu-west get serviceimports,routingpolicies,effectivepolicies,meshfederations -A
-  kubectl --context us-east get pods,serviceexports -A
+  %[3]s --context eu-west get serviceimports,routingpolicies,effectivepolicies,meshfederations -A
+  %[3]s --context us-east get pods,serviceexports -A
   %[2]s/causewayctl status --context eu-west
   %[2]s/causewayctl explain checkout -n shop --from eu-west
 
 Kill what you like; nothing is restarted:
 
-`, config, d.bin)
+`, config, d.bin, kubectl)
 	for _, p := range m.Processes() {
 		fmt.Printf("  kill -9 %-7d # %s\n", p.PID(), p.Name)
 	}

@@ -40,10 +40,18 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	d := &demo{started: started, once: *once, store: store}
-	if err := d.run(ctx, host, *out); err != nil && !errors.Is(err, context.Canceled) {
+	err = d.run(ctx, host, *out)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "causeway-demo: interrupted before the end")
+		os.Exit(interrupted)
+	case err != nil:
 		fail(err)
 	}
 }
+
+// interrupted is the exit code of a demo that could not show what it promises.
+const interrupted = 130
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "causeway-demo:", err)
@@ -55,10 +63,7 @@ func fail(err error) {
 func enter(store *mesh.UserStore) (*testbed.Host, error) {
 	o := testbed.Outside{Listen: map[string]string{lost: "127.0.0.1:0", backup: "127.0.0.1:0", consumer: "127.0.0.1:0"}}
 	if store != nil {
-		var err error
-		if o.Dial, err = store.Addrs(); err != nil {
-			return nil, err
-		}
+		o.Dial = store.Addrs()
 		o.Before = func() (func() error, error) { return holdStore(store) }
 	}
 	return testbed.Enter(o)

@@ -3,7 +3,7 @@ package mesh
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
+	"strings"
 )
 
 // UserStore is an etcd outside the world, which keeps the policies instead of one
@@ -17,26 +17,18 @@ type UserStore struct {
 }
 
 // Addrs are the endpoints as "host:port": what Enter must be asked to dial.
-func (u *UserStore) Addrs() ([]string, error) {
+func (u *UserStore) Addrs() []string {
 	var out []string
 	for _, e := range u.Endpoints {
-		parsed, err := url.Parse(e)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, parsed.Host)
+		out = append(out, strings.TrimPrefix(e, "https://"))
 	}
-	return out, nil
+	return out
 }
 
 // reachUserStore makes the user's endpoints what they say, inside every cluster.
 func (m *Mesh) reachUserStore() error {
-	m.Step("policy store: yours, %v", m.UserStore.Endpoints)
-	addrs, err := m.UserStore.Addrs()
-	if err != nil {
-		return err
-	}
-	for _, a := range addrs {
+	m.Step("policy store: yours, %s", strings.Join(m.UserStore.Endpoints, ", "))
+	for _, a := range m.UserStore.Addrs() {
 		if err := m.World.Reach(a); err != nil {
 			return err
 		}

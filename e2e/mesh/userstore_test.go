@@ -180,8 +180,9 @@ func (e *ownEtcd) serves(t *testing.T, bin string) {
 			_ = cmd.Process.Signal(os.Interrupt)
 		}
 	}
-	if err := cmd.Wait(); err != nil || !served {
-		t.Errorf("the demo ended with %v:\n%s%s", err, printed, errs.String())
+	err = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !served {
+		t.Errorf("the demo, interrupted before its end, ended with %v:\n%s%s", err, printed, errs.String())
 	}
 	if left := e.keys(t, "/causeway/"); len(left) > 0 {
 		t.Errorf("left in the etcd: %v", left)
@@ -194,6 +195,10 @@ func (e *ownEtcd) holdsFederation(t *testing.T) {
 		if got := e.keys(t, "/causeway/v1/demo/members/"+cluster); len(got) != 1 {
 			t.Errorf("of %s the user's etcd holds %v", cluster, got)
 		}
+	}
+	// Ten seconds have passed since the demo took its place there.
+	if got := e.keys(t, "/causeway/v1/demo/trial-held"); len(got) != 1 {
+		t.Errorf("the demo does not renew its lease: %v", got)
 	}
 	// The first request may be quicker than the policy.
 	eventually(t, 10*time.Second, func() string {

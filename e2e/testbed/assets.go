@@ -34,8 +34,8 @@ func (w *World) Asset(name string) (string, error) {
 	return "", fmt.Errorf("%s is not in %s: build it with `make assets`", name, w.cfg.Bin)
 }
 
-// kubectl may be the user's own.
-func (w *World) kubectl() (string, error) {
+// KubectlPath is a kubectl: of the built parts, or the user's own.
+func (w *World) KubectlPath() (string, error) {
 	if path, err := w.Asset(binKubectl); err == nil {
 		return path, nil
 	}

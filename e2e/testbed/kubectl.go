@@ -21,7 +21,7 @@ import (
 // would, and returns what it printed. stdin may be nil. An error has what kubectl
 // wrote to its standard error.
 func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
-	bin, err := c.w.kubectl()
+	bin, err := c.w.KubectlPath()
 	if err != nil {
 		return "", err
 	}

@@ -137,7 +137,15 @@ func TestReachRefusesTheClustersOwnAddresses(t *testing.T) {
 	if err := w.Reach(addr); err == nil || !strings.Contains(err.Error(), "give the host's name instead") {
 		t.Errorf("reaching one of the clusters' addresses: %v", err)
 	}
-	if err := w.Reach("192.0.2.7:1"); err == nil {
-		t.Error("what was not given to Enter is reachable")
+	if err := w.Reach("192.0.2.7:1"); err == nil || !strings.Contains(err.Error(), "was not given to Enter") {
+		t.Errorf("reaching what was not given to Enter: %v", err)
+	}
+}
+
+func TestReachLaysNothingOverTheHostsOwnFiles(t *testing.T) {
+	const addr = nameOnHost + ":2379"
+	w := newWorld(t, 1, func(_ *Config, d *Deps) { d.Host = hostWith(t, addr); d.Host.ownMounts = false })
+	if err := w.Reach(addr); err == nil || !strings.Contains(err.Error(), "no mount namespace of its own") {
+		t.Errorf("reaching a name without a mount namespace: %v", err)
 	}
 }

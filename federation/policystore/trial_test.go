@@ -105,7 +105,10 @@ func TestOneTrialAtATimeAndTheNextClearsWhatAKilledOneLeft(t *testing.T) {
 		t.Errorf("the second trial begins with %v", got)
 	}
 	if err := first.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "stays under "+place) {
-		t.Errorf("the first removed the second's values: %v", err)
+		t.Errorf("the first, whose lease has run out, says %v", err)
+	}
+	if got := keysUnder(t, raw, place); len(got) != 2 {
+		t.Errorf("the first has left %v to the second", got)
 	}
 	if err := second.Close(t.Context()); err != nil {
 		t.Error(err)
