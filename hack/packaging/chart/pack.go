@@ -28,12 +28,12 @@ var (
 )
 
 // Semantic turns what `git describe` says into a semantic version, as Helm wants
-// one: v1.2.3-4-gabc is 1.2.3-4-gabc, and a bare commit 0.0.0-commit.abc.
+// one: v1.2.3-4-gabc is 1.2.3-4-gabc, and a bare commit 0.0.0-commit-abc.
 func Semantic(version string) string {
 	if m := release.FindStringSubmatch(version); m != nil {
 		return m[1] + m[2]
 	}
-	return "0.0.0-commit." + strings.Trim(notLabel.ReplaceAllString(version, "-"), "-")
+	return "0.0.0-commit-" + strings.Trim(notLabel.ReplaceAllString(version, "-"), "-")
 }
 
 // Pack writes the chart as `helm package` does, with every time set to at, so that
