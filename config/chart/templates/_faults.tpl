@@ -4,6 +4,7 @@ and what to do. templates/faults.yaml fails with all of them at once.
 */}}
 {{- define "causeway.faults" -}}
 {{ include "causeway.faults.cluster" . }}
+{{ include "causeway.faults.labels" . }}
 {{ include "causeway.faults.replicas" . }}
 {{ include "causeway.faults.expose" . }}
 {{ if .Values.meshFederation.create }}{{ include "causeway.faults.federation" . }}{{ end }}
@@ -15,6 +16,14 @@ the namespace is {{ .Release.Namespace }}: Causeway runs in causeway-system only
 {{- end }}
 {{- if and .Values.certManager.check (not (.Capabilities.APIVersions.Has "cert-manager.io/v1")) }}
 cert-manager is missing (the API server does not know cert-manager.io/v1): install it first, see https://cert-manager.io/docs/installation; for `helm template`, set certManager.check=false
+{{- end }}
+{{- end }}
+
+{{- define "causeway.faults.labels" -}}
+{{- range $key, $_ := .Values.commonLabels }}
+{{- if hasPrefix "app.kubernetes.io/" $key }}
+commonLabels names {{ $key }}: the chart and its selectors set the labels of app.kubernetes.io; remove it
+{{- end }}
 {{- end }}
 {{- end }}
 

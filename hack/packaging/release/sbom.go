@@ -111,7 +111,7 @@ func (d *Document) addBinary(path, version string, modules map[string]Package) e
 	d.Relationships = append(d.Relationships, Relationship{"SPDXRef-DOCUMENT", "DESCRIBES", id})
 	deps := append([]*debug.Module{{Path: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go")}}, info.Deps...)
 	for _, dep := range deps {
-		if dep.Replace != nil {
+		if dep.Replace != nil && dep.Replace.Version != "" { // a directory has no version: keep the name
 			dep = dep.Replace
 		}
 		p := modulePackage(dep)
@@ -133,8 +133,7 @@ func modulePackage(m *debug.Module) Package {
 	return p
 }
 
-// identifier keeps what SPDX allows in an identifier. '_' for what it does not
-// would not be allowed either.
+// identifier keeps what SPDX allows in an identifier: letters, digits, '.' and '-'.
 func identifier(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
