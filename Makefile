@@ -9,6 +9,11 @@ PKG     := github.com/causeway-mesh/causeway
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || true)
 LDFLAGS := -s -w -X $(PKG)/federation/version.Version=$(VERSION) -X $(PKG)/federation/version.Commit=$(COMMIT)
+EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+ARCHS   ?= amd64 arm64
+comma   := ,
+# Builds the kustomize bases, images and releases; its flags say what is stamped.
+PACKAGE = $(BIN)/tools/packaging --dist $(BIN)/dist --version "$(VERSION)" --revision "$(or $(COMMIT),unknown)" --epoch $(EPOCH)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 # -race needs cgo and a C compiler; without one the tests run without it.
 RACE    = $(shell command -v gcc >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
@@ -16,7 +21,7 @@ UNIT    = $(shell go list ./... 2>/dev/null | grep -v '/e2e/\(mesh\|testbed\)$$'
 
 .PHONY: help
 help: ## show this
-	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: prerequisites
 prerequisites:
@@ -39,14 +44,19 @@ demo: assets build ## three clusters in three regions, a region dies, traffic mo
 	@exec $(BIN)/causeway-demo
 
 .PHONY: test
-test: assets build ## vet, unit tests, tests against a real API server, and three process clusters end to end
+test: assets build ## vet, unit tests, tests against a real API server, the chart, and three process clusters end to end
 	go vet ./...
 	go test $(RACE) -timeout 10m $(UNIT)
+	@$(MAKE) --no-print-directory chart-test
 	go test -count=1 -p 1 -timeout 15m ./e2e/testbed ./e2e/mesh
 
 .PHONY: unit
 unit: assets ## unit tests and tests against a real API server
 	go test $(RACE) -timeout 10m $(UNIT)
+
+.PHONY: chart-test
+chart-test: prerequisites ## chart, kustomize bases, images and release: rendered, linted, and the same bytes twice
+	cd hack/packaging && go vet ./... && go test -timeout 5m ./...
 
 .PHONY: e2e
 e2e: assets build ## end-to-end tests on process clusters; RUN= selects
@@ -68,8 +78,44 @@ lint: ## gofmt, go vet, and golangci-lint where it is installed
 	go vet ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: gofmt and go vet only"; fi
 
+.PHONY: packaging
+packaging: prerequisites
+	@cd hack/packaging && CGO_ENABLED=0 go build -trimpath -o $(BIN)/tools/packaging .
+
+.PHONY: dist
+dist: prerequisites
+	@echo "building for linux: $(ARCHS) ($(VERSION)); some minutes from cold"
+	@for arch in $(ARCHS); do \
+	  mkdir -p $(BIN)/dist/linux-$$arch; GOOS=linux GOARCH=$$arch $(GOBUILD) -o $(BIN)/dist/linux-$$arch/ ./cmd/...; done
+
+.PHONY: images
+images: dist packaging ## images as bin/images/<name>-<arch>.tar for `kind load image-archive`; no Docker; ARCHS= selects
+	@$(PACKAGE) images --archs $(subst $() ,$(comma),$(strip $(ARCHS))) --out $(BIN)/images
+
+.PHONY: docker-images
+docker-images: dist ## the same images by `docker build`, for the first of ARCHS
+	@for name in causeway-operator causeway-gateway causewayctl; do \
+	  docker build --quiet --file config/images/Dockerfile --target $$name --platform linux/$(firstword $(ARCHS)) \
+	    --build-arg TARGETARCH=$(firstword $(ARCHS)) --build-arg VERSION="$(VERSION)" --build-arg REVISION="$(or $(COMMIT),unknown)" \
+	    --tag causeway/$$name:$(VERSION) $(BIN)/dist; done
+
+.PHONY: release
+release: packaging ## everything of a release, checksummed, into bin/release/
+	@rm -rf $(BIN)/dist
+	@$(MAKE) --no-print-directory dist ARCHS="amd64 arm64"
+	@mkdir -p $(BIN)/dist/darwin-arm64; GOOS=darwin GOARCH=arm64 $(GOBUILD) -o $(BIN)/dist/darwin-arm64/ ./cmd/causewayctl
+	@$(PACKAGE) release --out $(BIN)/release
+	@cat $(BIN)/release/SHA256SUMS
+
+.PHONY: release-check
+release-check: release ## build the release once more and compare every byte
+	@cp $(BIN)/release/SHA256SUMS $(BIN)/release-first.sums
+	@$(MAKE) --no-print-directory release >/dev/null
+	@$(PACKAGE) check --out $(BIN)/release
+	@diff $(BIN)/release-first.sums $(BIN)/release/SHA256SUMS && rm $(BIN)/release-first.sums && echo "two builds gave the same bytes"
+
 .PHONY: generate
-generate: ## deep-copies, CRDs, RBAC, protobuf
+generate: ## deep-copies, CRDs, RBAC, kustomize bases, docs/chart-values.md, protobuf
 	hack/generate.sh
 
 .PHONY: verify
@@ -77,7 +123,7 @@ verify: ## generated files, go.mod and pinned versions are up to date
 	hack/verify-versions.sh
 	go mod tidy -diff
 	hack/generate.sh
-	@git diff --exit-code -- apis config federation/routefeed || { echo "generated files are out of date: run make generate and commit" >&2; exit 1; }
+	@git diff --exit-code -- apis config docs/chart-values.md federation/routefeed || { echo "generated files are out of date: run make generate and commit" >&2; exit 1; }
 
 .PHONY: clean
 clean: ## remove what was built and what a demo left

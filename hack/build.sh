@@ -4,12 +4,18 @@
 #   and the CustomResourceDefinitions of cert-manager and of the MCS API into bin/crds/.
 # Needs Go, bash and coreutils; no root, no compiler for C. Versions: hack/versions.env, nowhere else.
 # A second run builds nothing. A directory in KUBEBUILDER_ASSETS is used as it is: what lies there is not built.
+#   --packaging   helm as well, for tests that install the chart
 #   BIN=<dir>   where to put it all (default: bin/ beside hack/)
 set -euo pipefail
 HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$HACK")
 BIN=${BIN:-$ROOT/bin}
 ASSETS=${KUBEBUILDER_ASSETS:-}
+case ${1:-} in
+  '') PACKAGING= ;;
+  --packaging) PACKAGING=1 ;;
+  *) echo "hack/build.sh: unknown argument $1; --packaging is the only one" >&2; exit 2 ;;
+esac
 # shellcheck source=hack/versions.env
 . "$HACK/versions.env"
 
@@ -19,6 +25,9 @@ export CGO_ENABLED=0 GOFLAGS="-buildvcs=false" GOWORK=off
 V=k8s.io/component-base/version
 MINOR=${KUBERNETES_VERSION#v1.}; MINOR=${MINOR%%.*}
 KUBE_LDFLAGS="-s -w -X $V.gitVersion=$KUBERNETES_VERSION -X $V.gitMajor=1 -X $V.gitMinor=$MINOR -X $V.gitTreeState=clean -X k8s.io/client-go/pkg/version.gitVersion=$KUBERNETES_VERSION"
+H=helm.sh/helm/v3
+HELM_LDFLAGS="-s -w -X $H/internal/version.version=$HELM_VERSION"
+for pkg in chartutil lint/rules; do HELM_LDFLAGS+=" -X $H/pkg/$pkg.k8sVersionMajor=1 -X $H/pkg/$pkg.k8sVersionMinor=$MINOR"; done
 STAMPS=$BIN/.versions
 mkdir -p "$STAMPS" "$BIN/crds"
 
@@ -68,6 +77,9 @@ build kube-controller-manager "$KUBERNETES_VERSION" kube k8s.io/kubernetes/cmd/k
 build cert-manager-controller "$CERT_MANAGER_VERSION" certmanager . "-s -w" "4 minutes"
 if [ -x "$BIN/kubectl" ] || ! command -v kubectl >/dev/null; then
   build kubectl "$KUBERNETES_VERSION" kube k8s.io/kubernetes/cmd/kubectl "$KUBE_LDFLAGS" "2 minutes"
+fi
+if [ -n "$PACKAGING" ]; then
+  build helm "$HELM_VERSION" packaging $H/cmd/helm "$HELM_LDFLAGS" "3 minutes"
 fi
 MCS_VERSION=$(cd "$ROOT" && go list -m -f '{{.Version}}' sigs.k8s.io/mcs-api)
 crds cert-manager "$CERT_MANAGER_VERSION" "$HACK/certmanager" github.com/cert-manager/cert-manager deploy/crds 'cert-manager.io_*.yaml acme.cert-manager.io_*.yaml'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes all generated files: deep-copies, CRDs, the operator's role, mcs-api's
-# CRDs (unchanged), and the route feed's protobuf if protoc is installed.
+# CRDs (unchanged), the kustomize bases and the chart's copies, the page of the
+# chart's values, and the route feed's protobuf if protoc is installed.
 # `make verify` runs it and fails on a difference.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +22,9 @@ mkdir -p config/crd/mcs
 for crd in serviceexports serviceimports; do
 	install -m 0644 "$mcs/config/crd/multicluster.x-k8s.io_$crd.yaml" config/crd/mcs/
 done
+
+(cd hack/packaging && CGO_ENABLED=0 go build -trimpath -o "$bin/packaging" .)
+"$bin/packaging" bases
 
 if command -v protoc >/dev/null; then
 	build protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go

@@ -15,6 +15,7 @@ check() { # MODULE_DIR MODULE WANTED
 check kube k8s.io/kubernetes "$KUBERNETES_VERSION"
 check etcd go.etcd.io/etcd/server/v3 "$ETCD_VERSION"
 check certmanager github.com/cert-manager/cert-manager "$CERT_MANAGER_VERSION"
+check packaging helm.sh/helm/v3 "$HELM_VERSION"
 # Every staging module must be replaced by the version that goes with the Kubernetes version.
 while read -r module version; do
   [ "$version" = "$KUBERNETES_STAGING_VERSION" ] && continue
