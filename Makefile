@@ -45,7 +45,7 @@ demo: assets build ## three clusters in three regions, a region dies, traffic mo
 
 .PHONY: test
 test: assets build ## vet, unit tests, tests against a real API server, the chart, and three process clusters end to end
-	go vet ./...
+	go vet ./... && go vet -tags e2ekind ./e2e/kind
 	go test $(RACE) -timeout 10m $(UNIT)
 	@$(MAKE) --no-print-directory chart-test
 	go test -count=1 -p 1 -timeout 15m ./e2e/testbed ./e2e/mesh
@@ -61,6 +61,27 @@ chart-test: prerequisites ## chart, kustomize bases, images and release: rendere
 .PHONY: e2e
 e2e: assets build ## end-to-end tests on process clusters; RUN= selects
 	go test -count=1 -p 1 -v -timeout 15m $(if $(RUN),-run '$(RUN)') ./e2e/testbed ./e2e/mesh
+
+.PHONY: packaging-tools
+packaging-tools: prerequisites ## build helm into bin/, beside the parts of a test cluster
+	@hack/build.sh --packaging
+
+.PHONY: kind-prerequisites
+kind-prerequisites:
+	@missing=; for tool in docker kind curl ldd; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] || { echo "make e2e-kind needs on PATH:$$missing" >&2; exit 1; }
+	@docker version >/dev/null 2>&1 || { echo "make e2e-kind needs a Docker engine: none answers at DOCKER_HOST='$${DOCKER_HOST:-}'" >&2; exit 1; }
+
+# KIND_NODE_IMAGE and KIND_CONFIG go to kind; E2E_EXEC goes before the test, for an engine in a network
+# namespace of its own; E2E_KEEP=1 leaves the clusters up, E2E_REUSE=1 takes those that are.
+.PHONY: e2e-kind
+e2e-kind: kind-prerequisites packaging-tools build ## three real kind clusters: install, region loss, rollouts, upgrade, uninstall; RUN= selects
+	@$(MAKE) --no-print-directory images ARCHS=amd64
+	@hack/previous.sh
+	@$(GOBUILD) -o $(BIN)/e2e-app ./e2e/app
+	@go test -c -tags e2ekind -o $(BIN)/e2e-kind.test ./e2e/kind
+	@cd e2e/kind && PATH="$(BIN):$$PATH" E2E_BIN=$(BIN) E2E_OUT=$(CURDIR)/out/e2e-kind IMAGE_TAG="$(VERSION)" \
+	  $(E2E_EXEC) $(BIN)/e2e-kind.test -test.v -test.timeout 30m $(if $(RUN),-test.run '$(RUN)')
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 20s) each

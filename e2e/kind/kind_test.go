@@ -26,6 +26,7 @@ func TestCauseway(t *testing.T) {
 		{"RequestsSurviveOperatorRollouts", rolloutOperators},
 		{"RequestsSurviveGatewayRollouts", rolloutGateways},
 		{"RequestsSurviveAnAPIServerRestart", restartAPIServer},
+		{"RequestsSurviveADowngradeAndAnUpgrade", skew},
 		{"AnUnknownIssuerIsSaidAndChangesNothing", unknownIssuer},
 		{"AClusterLeavesAndComesBack", reinstall},
 		{"UninstallLeavesNothingBehind", uninstall},
@@ -181,6 +182,34 @@ func restartAPIServer(t *testing.T) {
 	})
 	for _, cluster := range clusters() {
 		awaitReady(t, cluster)
+	}
+}
+
+// previous is the tag of the images that hack/previous.sh builds.
+const previous = "previous"
+
+// skew rolls to the previous version and back, one cluster at a time, operators
+// before gateways: every mixture of the two on the way carries traffic.
+func skew(t *testing.T) {
+	for _, version := range []string{previous, env("IMAGE_TAG")} {
+		underLoad(t, "rolling-to-"+map[bool]string{true: "previous", false: "new"}[version == previous], func(*kind.Load) {
+			for _, cluster := range clusters() {
+				setImage(t, cluster, "deployment", "causeway-operator", version)
+				setImage(t, cluster, "statefulset", "causeway-gateway", version)
+			}
+		})
+	}
+	for _, cluster := range clusters() {
+		awaitReady(t, cluster)
+	}
+}
+
+func setImage(t *testing.T, cluster, kind, name, version string) {
+	t.Helper()
+	container := strings.TrimPrefix(name, "causeway-")
+	kubectl(t, cluster, "-n", "causeway-system", "set", "image", kind+"/"+name, container+"=causeway/"+name+":"+version)
+	if _, err := lab.Rollout(within(t, 3*time.Minute), cluster, kind+"/"+name); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -104,9 +104,11 @@ func loadImages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ours, err := filepath.Glob(filepath.Join(bin, "images", "*-amd64.tar"))
-	if err != nil || len(ours) == 0 {
-		return fmt.Errorf("no image archives in %s: run `make images`: %w", filepath.Join(bin, "images"), err)
+	var ours []string
+	for _, dir := range []string{filepath.Join(bin, "images"), filepath.Join(bin, "previous", "images")} {
+		for _, name := range []string{"causeway-operator", "causeway-gateway"} {
+			ours = append(ours, filepath.Join(dir, name+"-amd64.tar"))
+		}
 	}
 	if err := kind.LoadIntoDocker(ctx, ours...); err != nil {
 		return err

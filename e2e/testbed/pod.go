@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/causeway-mesh/causeway/e2e/echo"
 )
 
 // PodSpec says which Pod object stands for a process.
@@ -238,49 +239,11 @@ const (
 	podListenVariable   = "CAUSEWAY_TESTBED_LISTEN"
 )
 
-// streamBound keeps a mistyped request from running for ever.
-const streamBound = 100_000
-
 // podMain is the process behind StartPod.
 func podMain() int {
-	identity := os.Getenv(podIdentityVariable)
-	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter) { fmt.Fprintln(w, identity) }
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { answer(w) })
-	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
-		if wait(r.Context(), number(r, "ms", 500)) {
-			answer(w)
-		}
-	})
-	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
-		flush := http.NewResponseController(w)
-		for range min(number(r, "count", 10), streamBound) {
-			answer(w)
-			if flush.Flush() != nil || !wait(r.Context(), number(r, "ms", 100)) {
-				return
-			}
-		}
-	})
-	server := &http.Server{Addr: os.Getenv(podListenVariable), Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{
+		Addr: os.Getenv(podListenVariable), Handler: echo.Handler(os.Getenv(podIdentityVariable)), ReadHeaderTimeout: 10 * time.Second,
+	}
 	fmt.Fprintln(os.Stderr, server.ListenAndServe())
 	return 1
-}
-
-func wait(ctx context.Context, ms int) bool {
-	t := time.NewTimer(time.Duration(ms) * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func number(r *http.Request, name string, otherwise int) int {
-	n, err := strconv.Atoi(r.URL.Query().Get(name))
-	if err != nil || n < 0 {
-		return otherwise
-	}
-	return n
 }

@@ -38,7 +38,7 @@ func hostWith(t *testing.T, dialable ...string) *Host {
 }
 
 // echo answers each line with itself, at an address of the test's own namespace.
-func echo(t *testing.T, addr string) string {
+func echoTo(t *testing.T, addr string) string {
 	t.Helper()
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -81,7 +81,7 @@ func says(t *testing.T, c net.Conn, err error) {
 }
 
 func TestHostDialReachesWhatWasGivenAndNothingElse(t *testing.T) {
-	addr, other := echo(t, "127.0.0.1:0"), echo(t, "127.0.0.1:0")
+	addr, other := echoTo(t, "127.0.0.1:0"), echoTo(t, "127.0.0.1:0")
 	closed := "127.0.0.1:1"
 	h := hostWith(t, addr, closed)
 	c, err := h.Dial(timeout(t, 5*time.Second), addr)
@@ -100,7 +100,7 @@ func TestHostDialReachesWhatWasGivenAndNothingElse(t *testing.T) {
 }
 
 func TestReachKeepsTheHostsAddressAndTheDistance(t *testing.T) {
-	loopback, byName := echo(t, "127.0.0.1:0"), echo(t, "127.77.0.2:0")
+	loopback, byName := echoTo(t, "127.0.0.1:0"), echoTo(t, "127.77.0.2:0")
 	_, port, _ := net.SplitHostPort(byName)
 	elsewhere, named, again := "192.0.2.7:2379", nameOnHost+":"+port, strings.Replace(loopback, "127.0.0.1", "localhost", 1)
 	w := newWorld(t, 1, func(_ *Config, d *Deps) { d.Host = hostWith(t, loopback, named, elsewhere, again) })
