@@ -67,7 +67,7 @@ func newScene(t *testing.T) *scene {
 	issuer := &certmanager.ClusterIssuer{ObjectMeta: metav1.ObjectMeta{Name: "causeway"}}
 	issuer.Spec.CA = &certmanager.CAIssuer{SecretName: "root"}
 	issuer.Status.Conditions = []certmanager.IssuerCondition{{Type: certmanager.IssuerConditionReady, Status: cmmeta.ConditionTrue}}
-	s.create(issuer)
+	controllertest.CreateWithStatus(t, s.kube, issuer)
 	return s
 }
 
@@ -156,8 +156,9 @@ func TestControllersTogetherPublishProjectImportAndHandOver(t *testing.T) {
 // the controllers look again without being asked.
 func (s *scene) edit(shown *api.EffectivePolicy) {
 	s.t.Helper()
+	before := shown.DeepCopy()
 	shown.Spec.Regions = []string{"eu-west"}
-	if err := s.kube.Update(s.t.Context(), shown); err != nil {
+	if err := s.kube.Patch(s.t.Context(), shown, client.MergeFrom(before)); err != nil {
 		s.t.Fatal(err)
 	}
 	began := time.Now()

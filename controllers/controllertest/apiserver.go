@@ -125,17 +125,23 @@ func Namespace(t testing.TB, kube client.Client, prefix string) string {
 	return ns.Name
 }
 
-// Create creates o, and its status if it has one.
+// Create creates o, without its status.
 func Create(t testing.TB, kube client.Client, o client.Object) {
+	t.Helper()
+	if err := kube.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// CreateWithStatus creates o as some controller that does not run has left it.
+func CreateWithStatus(t testing.TB, kube client.Client, o client.Object) {
 	t.Helper()
 	status := o.DeepCopyObject().(client.Object) //nolint:errcheck // the same type
 	if err := kube.Create(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	status.SetResourceVersion(o.GetResourceVersion())
-	status.SetUID(o.GetUID())
-	status.SetName(o.GetName())
-	if err := kube.Status().Update(t.Context(), status); client.IgnoreNotFound(err) != nil {
+	if err := kube.Status().Update(t.Context(), status); err != nil {
 		t.Fatal(err)
 	}
 }

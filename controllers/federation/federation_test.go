@@ -109,7 +109,7 @@ func (r *rig) issuer(name string, ready cmmeta.ConditionStatus, why string) {
 	if ready != "" {
 		i.Status.Conditions = []certmanager.IssuerCondition{{Type: certmanager.IssuerConditionReady, Status: ready, Message: why}}
 	}
-	controllertest.Create(r.t, kube, i)
+	controllertest.CreateWithStatus(r.t, kube, i)
 }
 
 // secret creates or replaces one.
