@@ -65,7 +65,8 @@ func (g *Gateway) makePaths() (err error) {
 
 func (g *Gateway) makeEgress() (err error) {
 	cfg := egress.DefaultConfig()
-	cfg.Local, cfg.Drain = g.cfg.Local, g.cfg.Drain
+	cfg.Local, cfg.Drain, cfg.AttemptMin = g.cfg.Local, g.cfg.Drain, g.cfg.AttemptMin
+	cfg.ConnectBudget = max(cfg.ConnectBudget, cfg.AttemptMin)
 	g.egress, err = egress.New(cfg, egress.Deps{
 		Table: g.Table, Paths: g.paths, Recorder: g.recorder, Log: g.deps.Log.With("room", "egress"),
 		OnPorts: func() { g.feed.Poke() },
