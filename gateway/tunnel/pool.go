@@ -109,6 +109,7 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 	began := p.deps.Now()
 	conn, err := p.deps.Dial(dctx, p.key)
 	p.deps.Metrics.dialled(p.key, purpose, p.deps.Now()-began, err)
+	p.noteDial(ctx, err)
 	if err != nil {
 		if cause := context.Cause(dctx); cause != nil && errors.Is(err, dctx.Err()) {
 			err = cause
@@ -131,6 +132,22 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 		p.forget(t, purpose)
 	})
 	return t, nil
+}
+
+// noDialAfter is how many dials in a row must fail before nothing new is expected.
+const noDialAfter = 2
+
+// noteDial counts dials that fail one after another; one that was called off says
+// nothing.
+func (p *Path) noteDial(ctx context.Context, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil:
+		p.failed = 0
+	case ctx.Err() == nil:
+		p.failed++
+	}
 }
 
 func (p *Path) forget(t *Tunnel, purpose Purpose) {
@@ -203,7 +220,7 @@ func (p *Path) fill(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-keepalive.C:
-			p.pingAll()
+			p.probeAll()
 		case <-decay.C:
 			p.decay()
 		case <-p.need:
@@ -256,7 +273,8 @@ func (p *Path) decay() {
 	}
 }
 
-func (p *Path) pingAll() {
+// probeAll finds tunnels that are dead by themselves, while the path lives.
+func (p *Path) probeAll() {
 	p.mu.Lock()
 	ts := make([]*Tunnel, 0, len(p.all))
 	for t := range p.all {
@@ -264,6 +282,6 @@ func (p *Path) pingAll() {
 	}
 	p.mu.Unlock()
 	for _, t := range ts {
-		t.Ping()
+		t.Probe(p.timeout())
 	}
 }
