@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -275,13 +276,14 @@ func (p *Path) decay() {
 
 // probeAll finds tunnels that are dead by themselves, while the path lives.
 func (p *Path) probeAll() {
-	p.mu.Lock()
-	ts := make([]*Tunnel, 0, len(p.all))
-	for t := range p.all {
-		ts = append(ts, t)
-	}
-	p.mu.Unlock()
-	for _, t := range ts {
+	for _, t := range p.tunnels() {
 		t.Probe(p.timeout())
 	}
+}
+
+// tunnels lists all that were dialled here and stand, beats included.
+func (p *Path) tunnels() []*Tunnel {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.all))
 }
