@@ -9,13 +9,16 @@ import (
 
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/identity"
+	"github.com/causeway-mesh/causeway/federation/identity/identitytest"
 	"github.com/causeway-mesh/causeway/gateway/tunnel"
 )
 
 // A peer that has opened a stream and then says nothing more, not even PONG, must not
 // keep an endpoint's connection for ever.
 func TestEndpointIsFreedWhenItsPeerFallsSilent(t *testing.T) {
-	ca, _, east, _ := pair(t)
+	ca := identitytest.NewCA(t, domain)
+	consumer, east := start(t, ca, "eu-west"), start(t, ca, "us-east")
+	link(t, consumer, east, east.address)
 	freed := make(chan struct{})
 	east.serve(t, endpoint(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c); close(freed) }))
 	config := ca.Source(id("eu-west", identity.RoleGateway)).ClientConfig(func(identity.ID) error { return nil },
