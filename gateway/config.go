@@ -33,6 +33,9 @@ type Config struct {
 	ShutdownDelay time.Duration
 	// Drain is how long connections may go on after that. Default 30 s.
 	Drain time.Duration
+	// AttemptMin is how long an attempt waits for an endpoint's acceptance at least,
+	// however short the round trip. Default 150 ms.
+	AttemptMin time.Duration
 	// FeederSilence is how long the obeyed feeder may say nothing before another one
 	// of the same epoch is obeyed. Default 10 s.
 	FeederSilence time.Duration
@@ -40,7 +43,7 @@ type Config struct {
 
 // DefaultConfig has every default; the names and addresses are the caller's.
 func DefaultConfig() Config {
-	return Config{Drain: 30 * time.Second, FeederSilence: 10 * time.Second}
+	return Config{Drain: 30 * time.Second, AttemptMin: 150 * time.Millisecond, FeederSilence: 10 * time.Second}
 }
 
 // Validate joins all faults.
@@ -60,6 +63,9 @@ func (c Config) Validate() error {
 	}
 	if !c.Local.IsValid() {
 		errs = append(errs, errors.New("the local address of the egress ports is not set"))
+	}
+	if c.AttemptMin <= 0 {
+		errs = append(errs, errors.New("the patience of an attempt must be positive"))
 	}
 	if c.Drain < 0 || c.ShutdownDelay < 0 || c.FeederSilence <= 0 {
 		errs = append(errs, errors.New("drain and shutdown delay must not be negative, and the feeder's silence must be positive"))

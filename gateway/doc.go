@@ -15,6 +15,8 @@
 //     one has been silent.
 //  2. Losing every operator changes nothing.
 //  3. A path that goes down takes its tunnels with it at once, whatever the table says.
-//  4. Between the wish to end and the end of ShutdownDelay no new connection fails
+//  4. A tunnel lives no longer than its peer may connect: a bundle or a member that
+//     goes ends it at once, a certificate's end within reviewEvery.
+//  5. Between the wish to end and the end of ShutdownDelay no new connection fails
 //     for it: everybody is told first, and turned away only then.
 package gateway

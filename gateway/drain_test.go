@@ -13,7 +13,7 @@ import (
 func TestLeavingGatewayServesPeersUntilItsDelayIsOver(t *testing.T) {
 	ca := identitytest.NewCA(t, domain)
 	const delay = 1500 * time.Millisecond
-	consumer := start(t, ca, "eu-west")
+	consumer := startWith(t, ca, "eu-west", func(c *gateway.Config) { c.AttemptMin = 5 * time.Second }) // busy machines
 	east := startWith(t, ca, "us-east", func(c *gateway.Config) { c.ShutdownDelay = delay })
 	link(t, consumer, east, east.address)
 	egress := consumer.route(t, "us-east")

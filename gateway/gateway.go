@@ -65,7 +65,8 @@ func (g *Gateway) makePaths() (err error) {
 
 func (g *Gateway) makeEgress() (err error) {
 	cfg := egress.DefaultConfig()
-	cfg.Local, cfg.Drain = g.cfg.Local, g.cfg.Drain
+	cfg.Local, cfg.Drain, cfg.AttemptMin = g.cfg.Local, g.cfg.Drain, g.cfg.AttemptMin
+	cfg.ConnectBudget = max(cfg.ConnectBudget, cfg.AttemptMin)
 	g.egress, err = egress.New(cfg, egress.Deps{
 		Table: g.Table, Paths: g.paths, Recorder: g.recorder, Log: g.deps.Log.With("room", "egress"),
 		OnPorts: func() { g.feed.Poke() },
@@ -112,6 +113,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var rest errgroup.Group
 	rest.Go(func() error { return g.paths.Run(background) })
 	rest.Go(func() error { return g.feed.Run(background) })
+	rest.Go(func() error { g.reviews(background); return nil })
 
 	front, frontCtx := errgroup.WithContext(background)
 	frontCtx, stop := context.WithCancel(frontCtx)
@@ -140,8 +142,7 @@ func (g *Gateway) dial(ctx context.Context, k tunnel.Key) (net.Conn, error) {
 		return nil, err
 	}
 	only := func(c federation.ClusterName, td federation.TrustDomain) bool {
-		peer, ok := g.Table().Peers[c]
-		return ok && c == k.Cluster && peer.TrustDomain == td
+		return c == k.Cluster && g.peer(c, td)
 	}
 	config := g.deps.Identity.ClientConfig(
 		identity.Members(g.cfg.Federation, identity.RoleGateway, only),

@@ -44,6 +44,7 @@ func id(c federation.ClusterName, r identity.Role) identity.ID {
 type node struct {
 	gw       *gateway.Gateway
 	cluster  federation.ClusterName
+	domain   federation.TrustDomain
 	address  string
 	identity *identity.Source
 	feed     *routefeed.Server
@@ -72,9 +73,12 @@ func startWith(t *testing.T, ca *identitytest.CA, cluster federation.ClusterName
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	feedListener, l := listen(t), listen(t)
-	n := &node{cluster: cluster, address: l.Addr().String(), done: make(chan error, 1), identity: ca.Source(id(cluster, identity.RoleGateway))}
+	n := &node{cluster: cluster, address: l.Addr().String(), done: make(chan error, 1), domain: ca.Domain()}
+	gatewayID, operatorID := id(cluster, identity.RoleGateway), id(cluster, identity.RoleOperator)
+	gatewayID.TrustDomain, operatorID.TrustDomain = ca.Domain(), ca.Domain()
+	n.identity = ca.Source(gatewayID)
 	n.feed = routefeed.NewServer(routefeed.ServerDeps{
-		TLS: ca.Source(id(cluster, identity.RoleOperator)).ServerConfig(identity.Exactly(id(cluster, identity.RoleGateway))),
+		TLS: ca.Source(operatorID).ServerConfig(identity.Exactly(gatewayID)),
 		Log: log, OnReport: func(routing.GatewayReport) {}, OnGone: func(string) {},
 	})
 	cfg := gateway.DefaultConfig()
@@ -132,7 +136,7 @@ func await(t *testing.T, what string, ok func() bool) {
 
 func peer(n *node, address string) routing.Peer {
 	return routing.Peer{
-		Cluster: n.cluster, Region: federation.Region(n.cluster), TrustDomain: domain,
+		Cluster: n.cluster, Region: federation.Region(n.cluster), TrustDomain: n.domain,
 		Gateways: []federation.GatewayAddress{{Instance: "gw-1", Address: address}},
 	}
 }

@@ -61,7 +61,7 @@ func (g *Gateway) apply(t routing.Table) {
 	g.recorder.Table("applied")
 	g.paths.Sync(keys(t))
 	g.egress.Sync()
-	g.ingress.Sync()
+	g.review()
 	g.feed.Poke() // the report acknowledges the version
 }
 

@@ -57,6 +57,16 @@ func PeerID(cs tls.ConnectionState) (ID, error) {
 	return leafID(cs.PeerCertificates[0])
 }
 
+// Verify says whom a connection proves, as of now: its chain is verified again against
+// the bundles in force, and the clock. For connections that outlive a handshake; an
+// error wraps ErrUntrusted.
+func (s *Source) Verify(cs tls.ConnectionState) (ID, error) {
+	if len(cs.PeerCertificates) == 0 {
+		return ID{}, fmt.Errorf("%w: peer presented none", ErrUntrusted)
+	}
+	return s.verify(cs.PeerCertificates)
+}
+
 func (s *Source) certificate() (*tls.Certificate, error) {
 	if c := s.current.Load().cert; c != nil {
 		return c, nil

@@ -121,6 +121,9 @@ func (e *Egress) input(table *routing.Table, route routing.Route) balance.Input 
 				return balance.Path{State: routing.PathUnknown}
 			}
 			v := p.View()
+			if v.NoDial && v.Idle == 0 {
+				v.State = routing.PathDown // it lives, but has nothing for a new client
+			}
 			return balance.Path{State: v.State, Draining: v.Draining, InFlight: v.InUse}
 		},
 	}

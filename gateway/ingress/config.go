@@ -29,6 +29,9 @@ type Config struct {
 	MaxStreams, MaxStreamsPerPeer int
 	// EndpointTimeout bounds dialling one endpoint.
 	EndpointTimeout time.Duration
+	// Keepalive is the interval at which tunnels are asked for a sign of life; one that
+	// gives none within Silence is closed at the next. Silence is the shorter one.
+	Keepalive, Silence time.Duration
 	// Drain is how long streams may go on after Run's context has ended.
 	Drain time.Duration
 }
@@ -40,7 +43,7 @@ func DefaultConfig() Config {
 		MaxHandshakes: 4096, MaxHandshakesPerSource: 512,
 		MaxGossip: 1024, MaxGossipPerSource: 64, GossipIdle: 2 * time.Minute,
 		MaxTunnels: 16384, MaxStreams: 65536, MaxStreamsPerPeer: 16384,
-		EndpointTimeout: time.Second, Drain: 30 * time.Second,
+		EndpointTimeout: time.Second, Keepalive: 3 * time.Second, Silence: 2 * time.Second, Drain: 30 * time.Second,
 	}
 }
 
@@ -50,7 +53,7 @@ func (c Config) Validate() error {
 	if c.Federation == "" || c.Cluster == "" || c.Instance == "" {
 		errs = append(errs, fmt.Errorf("federation %q, cluster %q and instance %q must be named", c.Federation, c.Cluster, c.Instance))
 	}
-	if c.HelloTimeout <= 0 || c.HandshakeTimeout <= 0 || c.GossipIdle <= 0 || c.EndpointTimeout <= 0 || c.Drain < 0 {
+	if c.HelloTimeout <= 0 || c.HandshakeTimeout <= 0 || c.GossipIdle <= 0 || c.EndpointTimeout <= 0 || c.Silence <= 0 || c.Keepalive < c.Silence || c.Drain < 0 {
 		errs = append(errs, errors.New("ingress times must be positive"))
 	}
 	if min(c.MaxHandshakes, c.MaxHandshakesPerSource, c.MaxGossip, c.MaxGossipPerSource, c.MaxTunnels, c.MaxStreams, c.MaxStreamsPerPeer) < 1 {

@@ -6,7 +6,7 @@
 // leaves the frames to gateway/tunnel and the identity of a peer to
 // federation/identity.
 //
-// Sync may be called from any goroutine.
+// Announce, Review and Drop may be called from any goroutine.
 //
 // Invariants:
 //  1. No byte of a connection is answered before its ClientHello is complete, and

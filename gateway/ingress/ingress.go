@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,6 +87,10 @@ func (g *Ingress) Run(ctx context.Context, l net.Listener) error {
 	defer cut()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
+	var probes sync.WaitGroup
+	probes.Go(func() { g.probe(life) })
+	defer probes.Wait()
+	defer cut()
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -171,19 +177,33 @@ func (g *Ingress) drain(cut context.CancelFunc) {
 	g.work.Wait() // streams on tunnels that we dialled end with those, later
 }
 
-// Sync ends the tunnels of callers that the table in force no longer has.
-func (g *Ingress) Sync() {
-	g.mu.Lock()
-	var gone []*tunnel.Tunnel
-	for t, id := range g.live {
-		if !g.member(id.Cluster, id.TrustDomain) {
-			gone = append(gone, t)
+// probe finds tunnels on which a peer is silent, so that their endpoints do not wait
+// for it for ever.
+func (g *Ingress) probe(ctx context.Context) {
+	ticker := time.NewTicker(g.cfg.Keepalive)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, t := range g.tunnelsNow() {
+			t.Probe(g.cfg.Silence)
 		}
 	}
-	g.mu.Unlock()
-	for _, t := range gone {
-		t.Close(identity.ErrForbidden)
-	}
+}
+
+func (g *Ingress) tunnelsNow() []*tunnel.Tunnel {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.live))
+}
+
+// Review ends the tunnels that judge has an error for, with that error, and returns
+// how many those were.
+func (g *Ingress) Review(judge func(*tunnel.Tunnel) error) int {
+	return tunnel.Review(g.tunnelsNow(), judge)
 }
 
 // Drop ends the tunnels that one peer gateway has dialled: the path to it is down.

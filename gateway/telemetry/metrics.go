@@ -20,6 +20,7 @@ type Recorder struct {
 	active      *prometheus.GaugeVec
 	refused     *prometheus.CounterVec
 	tables      *prometheus.CounterVec
+	revoked     prometheus.Counter
 	suspect     prometheus.Gauge
 }
 
@@ -49,11 +50,14 @@ func New(reg prometheus.Registerer, log *slog.Logger) *Recorder {
 		tables: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "causeway_gateway_tables_total", Help: "Route tables received, by what became of them.",
 		}, []string{"outcome"}),
+		revoked: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "causeway_gateway_tunnels_revoked_total", Help: "Tunnels closed because their peer is no member any more, or its certificate is not trusted or has expired.",
+		}),
 		suspect: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "causeway_gateway_self_suspect_state", Help: "1 while all peers are silent: the fault may be our own.",
 		}),
 	}
-	reg.MustRegister(r.connections, r.attempts, r.connect, r.bytes, r.active, r.refused, r.tables, r.suspect)
+	reg.MustRegister(r.connections, r.attempts, r.connect, r.bytes, r.active, r.refused, r.tables, r.revoked, r.suspect)
 	return r
 }
 
@@ -114,6 +118,9 @@ func (r *Recorder) Refused(reason string) { r.refused.WithLabelValues(reason).In
 
 // Table counts a route table that has come.
 func (r *Recorder) Table(outcome string) { r.tables.WithLabelValues(outcome).Inc() }
+
+// Revoked counts tunnels whose peer is no longer to be trusted.
+func (r *Recorder) Revoked(n int) { r.revoked.Add(float64(n)) }
 
 // Suspect says whether all peers are silent at once.
 func (r *Recorder) Suspect(yes bool) {

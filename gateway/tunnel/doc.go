@@ -20,5 +20,11 @@
 //     beyond the fastest frame seen lately on the same tunnel.
 //  5. A path is Up only with a proof: two PONGs on a connection dialled since it
 //     was last down.
-//  6. Every length from the wire is checked before a byte of it is stored.
+//  6. A path is Down when two independent connections are silent, or one is and a
+//     fresh dial has failed. While one answers, it is not: streams on it live on (a
+//     peer that drains answers and takes no dials); but nothing new is expected of it
+//     while dials fail (View.NoDial).
+//  7. A connection that is silent by itself is found and replaced: a beat within the
+//     silence, a data tunnel within two keepalives. A slow reader is not silence.
+//  8. Every length from the wire is checked before a byte of it is stored.
 package tunnel

@@ -72,6 +72,7 @@ type Path struct {
 	dialled   int // data tunnels in all or being dialled
 	dialing   int // by the filler
 	target    int // warm tunnels wanted now
+	failed    int // dials that have failed since the last one that did not
 	work      sync.WaitGroup
 }
 
@@ -127,11 +128,14 @@ type View struct {
 	Trust    string // the last identity error, "" is none
 	Refused  bool   // the peer's host answers and refuses: it lives, its gateway does not
 	Draining bool
-	RTT      time.Duration
-	Silence  time.Duration
-	InUse    int
-	Idle     int
-	Tunnels  int
+	// NoDial says that the latest dials have failed: what stands may still live (State
+	// says so) and is used, nothing new is to be expected.
+	NoDial  bool
+	RTT     time.Duration
+	Silence time.Duration
+	InUse   int
+	Idle    int
+	Tunnels int
 }
 
 // View returns a snapshot.
@@ -139,7 +143,7 @@ func (p *Path) View() View {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return View{Key: p.key, State: p.state, Cause: p.cause, Trust: p.trust, Refused: p.refused, Draining: p.draining,
-		RTT: time.Duration(p.rtt.Load()), Silence: p.silence(), InUse: int(p.inUse.Load()),
+		NoDial: p.failed >= noDialAfter, RTT: time.Duration(p.rtt.Load()), Silence: p.silence(), InUse: int(p.inUse.Load()),
 		Idle: len(p.idle), Tunnels: len(p.all)}
 }
 

@@ -26,8 +26,8 @@ type PathConfig struct {
 	DialTimeout time.Duration
 	// BackoffMin and BackoffMax bound the jittered wait between failed dials.
 	BackoffMin, BackoffMax time.Duration
-	// Keepalive is the interval of PINGs on data tunnels, which find the dead ones
-	// and keep the delay floor young.
+	// Keepalive is the interval of PINGs on data tunnels, which find the dead ones,
+	// within two intervals, and keep the delay floor young.
 	Keepalive time.Duration
 	// IdleDecay is the interval at which a raised number of warm tunnels sinks by one.
 	IdleDecay time.Duration
@@ -39,7 +39,7 @@ func DefaultPathConfig() PathConfig {
 		Warm: 2, MaxIdle: 64, MaxTunnels: 8192,
 		Beat: 200 * time.Millisecond, Silence: 600 * time.Millisecond,
 		DialTimeout: time.Second, BackoffMin: 50 * time.Millisecond, BackoffMax: 2 * time.Second,
-		Keepalive: 10 * time.Second, IdleDecay: 5 * time.Second,
+		Keepalive: 3 * time.Second, IdleDecay: 5 * time.Second,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -109,6 +110,7 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 	began := p.deps.Now()
 	conn, err := p.deps.Dial(dctx, p.key)
 	p.deps.Metrics.dialled(p.key, purpose, p.deps.Now()-began, err)
+	p.noteDial(ctx, err)
 	if err != nil {
 		if cause := context.Cause(dctx); cause != nil && errors.Is(err, dctx.Err()) {
 			err = cause
@@ -131,6 +133,22 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 		p.forget(t, purpose)
 	})
 	return t, nil
+}
+
+// noDialAfter is how many dials in a row must fail before nothing new is expected.
+const noDialAfter = 2
+
+// noteDial counts dials that fail one after another; one that was called off says
+// nothing.
+func (p *Path) noteDial(ctx context.Context, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil:
+		p.failed = 0
+	case ctx.Err() == nil:
+		p.failed++
+	}
 }
 
 func (p *Path) forget(t *Tunnel, purpose Purpose) {
@@ -203,7 +221,7 @@ func (p *Path) fill(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-keepalive.C:
-			p.pingAll()
+			p.probeAll()
 		case <-decay.C:
 			p.decay()
 		case <-p.need:
@@ -256,14 +274,16 @@ func (p *Path) decay() {
 	}
 }
 
-func (p *Path) pingAll() {
+// probeAll finds tunnels that are dead by themselves, while the path lives.
+func (p *Path) probeAll() {
+	for _, t := range p.tunnels() {
+		t.Probe(p.timeout())
+	}
+}
+
+// tunnels lists all that were dialled here and stand, beats included.
+func (p *Path) tunnels() []*Tunnel {
 	p.mu.Lock()
-	ts := make([]*Tunnel, 0, len(p.all))
-	for t := range p.all {
-		ts = append(ts, t)
-	}
-	p.mu.Unlock()
-	for _, t := range ts {
-		t.Ping()
-	}
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.all))
 }

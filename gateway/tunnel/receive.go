@@ -9,7 +9,7 @@ import (
 
 func (t *Tunnel) readControl(h Header) error {
 	payload := make([]byte, h.Length)
-	if _, err := io.ReadFull(t.conn, payload); err != nil {
+	if _, err := io.ReadFull(listening{t}, payload); err != nil {
 		return fmt.Errorf("reading from the tunnel: %w", err)
 	}
 	now := t.now()
@@ -74,6 +74,7 @@ func (t *Tunnel) onPong(now time.Duration, payload []byte) error {
 	}
 	t.sample(now, p.sent)
 	t.lastPong.Store(int64(max(now, 1)))
+	t.answered(p.echo)
 	if t.hooks.OnPong != nil {
 		t.hooks.OnPong(t, max(0, now-p.echo))
 	}
@@ -173,9 +174,11 @@ func (t *Tunnel) onFin(h Header) error {
 	holds := s != nil && t.slot.holds(h.Stream)
 	t.mu.Unlock()
 	if holds {
-		if local := s.waitLocal(); local != nil {
-			_ = local.CloseWrite() // a client that is gone is noticed when we read it
-		}
+		t.deliver(func() {
+			if local := s.waitLocal(); local != nil {
+				_ = local.CloseWrite() // a client that is gone is noticed when we read it
+			}
+		})
 	}
 	t.mu.Lock()
 	act, err := t.slot.receive(TypeFin, h.Stream)
@@ -211,7 +214,7 @@ func (t *Tunnel) readData(h Header) error {
 	}
 	var local Local
 	if act == deliver && s != nil {
-		local = s.waitLocal()
+		t.deliver(func() { local = s.waitLocal() })
 	}
 	if h.Length == 0 {
 		return nil
@@ -219,13 +222,14 @@ func (t *Tunnel) readData(h Header) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
 	p := buf[:h.Length]
-	if _, err := io.ReadFull(t.conn, p); err != nil {
+	if _, err := io.ReadFull(listening{t}, p); err != nil {
 		return fmt.Errorf("reading from the tunnel: %w", err)
 	}
 	if local == nil {
 		return nil
 	}
-	n, err := local.Write(p)
+	var n int
+	t.deliver(func() { n, err = local.Write(p) })
 	s.received.Add(int64(n))
 	if err != nil {
 		s.Abort()

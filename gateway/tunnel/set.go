@@ -113,6 +113,31 @@ func (s *Set) Find(c federation.ClusterName, instance string) *Path {
 	return nil
 }
 
+// Review ends the tunnels that we have dialled and that judge has an error for, with
+// that error, and returns how many those were.
+func (s *Set) Review(judge func(*Tunnel) error) int {
+	s.mu.Lock()
+	var ts []*Tunnel
+	for _, e := range s.paths {
+		ts = append(ts, e.path.tunnels()...)
+	}
+	s.mu.Unlock()
+	return Review(ts, judge)
+}
+
+// Review closes the tunnels that judge has an error for, with that error, and
+// returns how many those were.
+func Review(ts []*Tunnel, judge func(*Tunnel) error) int {
+	closed := 0
+	for _, t := range ts {
+		if err := judge(t); err != nil {
+			t.Close(err)
+			closed++
+		}
+	}
+	return closed
+}
+
 // Views lists all paths by cluster, instance and address.
 func (s *Set) Views() []View {
 	s.mu.Lock()

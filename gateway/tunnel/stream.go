@@ -93,6 +93,7 @@ func (s *Stream) sendData(frame []byte) error {
 		if !s.t.slot.canSend(s.id) {
 			return ErrClosed
 		}
+		s.t.probe.data = true
 		return nil
 	})
 	if err == nil {

@@ -70,6 +70,9 @@ type Tunnel struct {
 	peer     atomic.Pointer[Hello]
 	lastPong atomic.Int64 // our clock, 0 = never
 	lastUsed atomic.Int64 // our clock, when a stream last ended
+	heard    atomic.Int64 // our clock, when the last byte came
+
+	delivering atomic.Bool // the reader waits for our local end
 
 	// wmu orders frames on the wire; it is taken before mu and may be held while a
 	// write blocks. The reader never takes it.
@@ -81,6 +84,7 @@ type Tunnel struct {
 	pending  []byte  // control frames for the next write, at most maxPending
 	flushing bool
 	floor    delayFloor
+	probe    probe
 	err      error
 }
 
@@ -296,7 +300,7 @@ func (t *Tunnel) read() error {
 	_ = t.conn.SetReadDeadline(time.Now().Add(helloTimeout))
 	var head [HeaderLen]byte
 	for {
-		if _, err := io.ReadFull(t.conn, head[:]); err != nil {
+		if _, err := io.ReadFull(listening{t}, head[:]); err != nil {
 			if errors.Is(err, io.EOF) && t.Idle() {
 				return io.EOF
 			}

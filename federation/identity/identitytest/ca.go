@@ -44,6 +44,9 @@ func NewCA(t testing.TB, domain federation.TrustDomain) *CA {
 	return ca
 }
 
+// Domain is the trust domain.
+func (ca *CA) Domain() federation.TrustDomain { return ca.domain }
+
 // Bundle is the PEM of the root.
 func (ca *CA) Bundle() []byte { return ca.rootPEM }
 
