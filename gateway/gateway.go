@@ -184,6 +184,7 @@ func (g *Gateway) onPath(k tunnel.Key, state routing.PathState, cause string) {
 	if state == routing.PathDown {
 		g.ingress.Drop(k.Cluster, k.Instance)
 	}
+	g.heat()
 	g.recorder.Suspect(g.alone())
 	g.feed.Poke()
 }

@@ -60,6 +60,7 @@ func (g *Gateway) apply(t routing.Table) {
 	g.table.Store(&t)
 	g.recorder.Table("applied")
 	g.paths.Sync(keys(t))
+	g.heat()
 	g.egress.Sync()
 	g.review()
 	g.feed.Poke() // the report acknowledges the version

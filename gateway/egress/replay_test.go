@@ -94,7 +94,7 @@ func egressOf(t *rapid.T, s scene) (string, func()) {
 	var peers sync.WaitGroup
 	paths := tunnel.DefaultPathConfig()
 	paths.Instance, paths.Cluster, paths.Warm = "gw", "self", 0
-	paths.Beat, paths.Silence = time.Minute, time.Hour // one beat proves a path, and no verdict follows
+	paths.Beat, paths.IdleBeat, paths.Silence = time.Minute, time.Minute, time.Hour // one beat proves a path, and no verdict follows
 	start := time.Now()
 	up := make(chan struct{}, len(s.peers)) // each path goes up once
 	set, err := tunnel.NewSet(paths, tunnel.PathDeps{

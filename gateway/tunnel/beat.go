@@ -56,10 +56,11 @@ func (p *Path) beatOnce(ctx context.Context, i int) (int, error) {
 // has shown whether the path lives.
 func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}) (int, error) {
 	born := p.deps.Now()
-	pongs := 0
+	patience, pongs := patience{since: born}, 0
 	t.Ping()
-	nextPing := born + p.cfg.Beat
-	timer := time.NewTimer(p.cfg.Beat)
+	nextPing := born + p.beatEvery()
+	due := nextPing
+	timer := time.NewTimer(due - born)
 	defer timer.Stop()
 	for {
 		select {
@@ -74,19 +75,24 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 				p.note(i, witness{state: beatFresh}, nil)
 			}
 			continue
+		case <-p.heated[i]:
+			// Slow beats say nothing of the last second: silence counts from here.
+			due = p.deps.Now()
+			patience.since, nextPing = due, due
 		case <-timer.C:
 		}
 		now := p.deps.Now()
-		last := max(born, t.LastPong())
-		if now-last >= p.timeout() {
+		patience.woke(now, due, t.LastPong())
+		if now >= patience.ends(p.timeout()) {
 			p.note(i, witness{state: beatSilent}, nil)
 			return pongs, errors.New("silent")
 		}
 		if now >= nextPing {
 			t.Ping()
-			nextPing = now + p.cfg.Beat
+			nextPing = now + p.beatEvery()
 		}
-		timer.Reset(max(time.Millisecond, min(nextPing, last+p.timeout())-now))
+		due = max(now+time.Millisecond, min(nextPing, patience.ends(p.timeout())))
+		timer.Reset(due - now)
 	}
 }
 

@@ -54,7 +54,9 @@ type Path struct {
 	rtt      atomic.Int64 // smoothed, ns; 0 is unmeasured
 	lastSign atomic.Int64 // our clock at the last PONG on a beat; 0 is never
 	inUse    atomic.Int64
-	need     chan struct{} // asks the filler for tunnels; buffer 1, full = already asked
+	hot      atomic.Bool
+	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
+	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it and after
@@ -80,6 +82,10 @@ type Path struct {
 func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
 	p := &Path{key: key, cfg: cfg, deps: deps, state: routing.PathUnknown, target: cfg.Warm,
 		all: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1)}
+	p.hot.Store(true) // until somebody says otherwise
+	for i := range p.heated {
+		p.heated[i] = make(chan struct{}, 1)
+	}
 	p.up, p.goDown = context.WithCancelCause(context.Background())
 	return p
 }
@@ -158,7 +164,30 @@ func (p *Path) silence() time.Duration {
 func (p *Path) RTT() time.Duration { return time.Duration(p.rtt.Load()) }
 
 // timeout is how long a beat connection may be silent.
-func (p *Path) timeout() time.Duration { return max(3*p.cfg.Beat, p.cfg.Silence) + p.RTT() }
+func (p *Path) timeout() time.Duration {
+	return max(3*p.beatEvery(), p.cfg.Silence) + p.RTT()
+}
+
+// beatEvery is the interval of PINGs, by whether the path is in use.
+func (p *Path) beatEvery() time.Duration {
+	if p.hot.Load() {
+		return p.cfg.Beat
+	}
+	return p.cfg.IdleBeat
+}
+
+// Heat says whether traffic goes this way, or would go next: then it beats fast.
+func (p *Path) Heat(hot bool) {
+	if p.hot.Swap(hot) == hot || !hot {
+		return
+	}
+	for _, beat := range p.heated {
+		select {
+		case beat <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // noteRTT smooths with weight 1/8, as TCP does.
 func (p *Path) noteRTT(rtt time.Duration) {

@@ -19,6 +19,8 @@ type PathConfig struct {
 	MaxTunnels int
 	// Beat is the interval of PINGs on each of the two beat connections.
 	Beat time.Duration
+	// IdleBeat is that interval on paths that no traffic takes or would take next.
+	IdleBeat time.Duration
 	// Silence is how long a connection may say nothing, beyond the round-trip time,
 	// before it counts as silent; at least three beats.
 	Silence time.Duration
@@ -37,7 +39,7 @@ type PathConfig struct {
 func DefaultPathConfig() PathConfig {
 	return PathConfig{
 		Warm: 2, MaxIdle: 64, MaxTunnels: 8192,
-		Beat: 200 * time.Millisecond, Silence: 600 * time.Millisecond,
+		Beat: 200 * time.Millisecond, IdleBeat: time.Second, Silence: 600 * time.Millisecond,
 		DialTimeout: time.Second, BackoffMin: 50 * time.Millisecond, BackoffMax: 2 * time.Second,
 		Keepalive: 3 * time.Second, IdleDecay: 5 * time.Second,
 	}
@@ -57,6 +59,9 @@ func (c PathConfig) Validate() error {
 	}
 	if c.Beat <= 0 || c.Silence < 3*c.Beat {
 		errs = append(errs, fmt.Errorf("silence %s: want at least three beats of %s", c.Silence, c.Beat))
+	}
+	if c.IdleBeat < c.Beat {
+		errs = append(errs, fmt.Errorf("idle beat %s: want at least the beat, %s", c.IdleBeat, c.Beat))
 	}
 	if c.DialTimeout <= 0 || c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin || c.Keepalive <= 0 || c.IdleDecay <= 0 {
 		errs = append(errs, errors.New("dial timeout, back-off, keepalive and idle decay must be positive"))

@@ -91,6 +91,15 @@ func (s *Set) Sync(keys []Key) {
 	}
 }
 
+// Heat makes the paths to these clusters beat fast, and all others slowly.
+func (s *Set) Heat(clusters map[federation.ClusterName]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, e := range s.paths {
+		e.path.Heat(clusters[k.Cluster])
+	}
+}
+
 // Path returns the path to a peer gateway; nil when the table does not have it.
 func (s *Set) Path(k Key) *Path {
 	s.mu.Lock()

@@ -1,0 +1,92 @@
+package tunnel
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/causeway-mesh/causeway/federation/routing"
+)
+
+func TestOwnLatenessIsNotThePeersSilence(t *testing.T) {
+	const ms = time.Millisecond
+	p := patience{since: 1000 * ms}
+	p.woke(1200*ms, 1200*ms, 0) // punctual
+	if got := p.ends(600 * ms); got != 1600*ms {
+		t.Fatalf("ends at %s", got)
+	}
+	p.woke(1900*ms, 1400*ms, 0) // we were not scheduled for half a second
+	if got := p.ends(600 * ms); got != 2100*ms {
+		t.Fatalf("after a stall of 500 ms it ends at %s", got)
+	}
+	p.woke(2010*ms, 2000*ms, 0) // a timer's usual lateness is not forgiven
+	if got := p.ends(600 * ms); got != 2100*ms {
+		t.Fatalf("it ends at %s", got)
+	}
+	p.woke(2050*ms, 2050*ms, 2040*ms) // a sign of life
+	if got := p.ends(600 * ms); got != 2640*ms {
+		t.Fatalf("after a sign it ends at %s", got)
+	}
+}
+
+// A machine that is always late still finds a dead peer: only lateness is forgiven.
+func TestPatienceEndsHoweverLateWeAre(t *testing.T) {
+	p, now := patience{}, time.Duration(0)
+	for rounds := 0; ; rounds++ {
+		due := min(now+200*time.Millisecond, p.ends(600*time.Millisecond))
+		now = due + 150*time.Millisecond
+		p.woke(now, due, 0)
+		if now >= p.ends(600*time.Millisecond) {
+			return
+		}
+		if rounds > 20 {
+			t.Fatalf("at %s silence ends only at %s", now, p.ends(600*time.Millisecond))
+		}
+	}
+}
+
+func TestColdPathBeatsSlowlyAndIsNotTakenForDeadWhenItWarms(t *testing.T) {
+	inBubble(t, func(x *fabric) {
+		x.path.Heat(false)
+		time.Sleep(10 * time.Second)
+		before := x.path.View()
+		time.Sleep(950 * time.Millisecond) // the last PONG is old by now
+		x.path.Heat(true)
+		synctest.Wait()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if v := x.path.View(); before.State != routing.PathUp || v.State != routing.PathUp || len(x.changes) != 1 {
+			t.Fatalf("%s, then %s: %v", before.State, v.State, x.changes)
+		}
+		for _, c := range x.live(ForBeats) {
+			c.stall()
+		}
+		x.setRefuse(errRefused)
+		time.Sleep(timeOfSilence)
+		synctest.Wait()
+		if v := x.path.View(); v.State != routing.PathDown {
+			t.Fatalf("a warm path that says nothing for %s is %s", timeOfSilence, v.State)
+		}
+	})
+}
+
+func TestColdPathTakesThreeSlowBeatsToBeDead(t *testing.T) {
+	inBubble(t, func(x *fabric) {
+		x.path.Heat(false)
+		time.Sleep(3 * time.Second)
+		for _, c := range x.live(ForBeats) {
+			c.stall()
+		}
+		x.setRefuse(errRefused)
+		time.Sleep(timeOfSilence)
+		synctest.Wait()
+		if v := x.path.View(); v.State != routing.PathUp {
+			t.Fatalf("after %s it is %s", timeOfSilence, v.State)
+		}
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		if v := x.path.View(); v.State != routing.PathDown {
+			t.Fatalf("after three slow beats it is %s", v.State)
+		}
+	})
+}
