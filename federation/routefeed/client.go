@@ -253,5 +253,9 @@ func (c *Client) next(held *routing.Table, msg *pb.OperatorMessage) (routing.Tab
 	if held == nil {
 		return routing.Table{}, errBase
 	}
-	return apply(*held, msg.GetDelta())
+	delta := msg.GetDelta()
+	if v := held.Version; versionFromPB(delta.GetBase()) == v && versionFromPB(delta.GetVersion()) == v {
+		return *held, nil // the feeder lives and stands by its table
+	}
+	return apply(*held, delta)
 }
