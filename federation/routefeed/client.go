@@ -60,7 +60,10 @@ type ClientDeps struct {
 	Report func() routing.GatewayReport
 	// Apply takes a complete table; the gateway decides whether it obeys it.
 	Apply func(routing.Table)
-	Log   *slog.Logger
+	// OnUnknown counts messages of a kind that a later version may send; they are
+	// skipped. May be nil.
+	OnUnknown func()
+	Log       *slog.Logger
 }
 
 // Client is a gateway's side of the feed: a stream to every operator replica.
@@ -231,6 +234,12 @@ func (c *Client) receive(feed pb.RouteFeed_FeedClient, resync chan<- struct{}) e
 		msg, err := feed.Recv()
 		if err != nil {
 			return err
+		}
+		if msg.GetBody() == nil { // the oneof has a member that we do not know
+			if c.deps.OnUnknown != nil {
+				c.deps.OnUnknown()
+			}
+			continue
 		}
 		next, err := c.next(held, msg)
 		if err != nil {

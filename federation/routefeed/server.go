@@ -36,7 +36,10 @@ type ServerDeps struct {
 	// AliveEvery is how often the table in force is named again while it does not
 	// change; 0 is 2 s.
 	AliveEvery time.Duration
-	Log        *slog.Logger
+	// OnUnknown counts messages without a report, as a later version may send; they
+	// are skipped. May be nil.
+	OnUnknown func()
+	Log       *slog.Logger
 }
 
 // Server feeds gateways. It serves nothing before the first Publish: a gateway
@@ -117,10 +120,16 @@ func (s *Server) Feed(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.Oper
 // receive reads reports until the stream ends. instance is written once, before
 // ready is closed.
 func (s *Server) receive(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.OperatorMessage], instance *string, ready chan<- struct{}, resync chan<- struct{}) error {
-	for first := true; ; first = false {
+	for first := true; ; {
 		msg, err := stream.Recv()
 		if err != nil {
 			return err
+		}
+		if msg.GetReport() == nil && !msg.GetResync() {
+			if s.deps.OnUnknown != nil {
+				s.deps.OnUnknown()
+			}
+			continue
 		}
 		report, err := reportFromPB(msg.GetReport())
 		if err != nil {
@@ -130,6 +139,7 @@ func (s *Server) receive(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.O
 			*instance = report.Instance
 			s.deps.Log.Info("gateway has connected", "gateway", report.Instance, "advertises", report.Advertise)
 			close(ready)
+			first = false
 		}
 		if report.Instance != *instance {
 			return fmt.Errorf("gateway %q changed its name to %q", *instance, report.Instance)
