@@ -15,8 +15,8 @@ import (
 	"github.com/causeway-mesh/causeway/gateway"
 )
 
-// tables counts the tables that the gateway has been given, by outcome.
-func (n *node) tables(t *testing.T, outcome string) float64 {
+// count reads a counter, of one label value or, with "", of none.
+func (n *node) count(t *testing.T, name, label string) float64 {
 	t.Helper()
 	families, err := n.metrics.Gather()
 	if err != nil {
@@ -24,7 +24,7 @@ func (n *node) tables(t *testing.T, outcome string) float64 {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "causeway_gateway_tables_total" && m.GetLabel()[0].GetValue() == outcome {
+			if f.GetName() == name && (label == "" || m.GetLabel()[0].GetValue() == label) {
 				return m.GetCounter().GetValue()
 			}
 		}
@@ -55,7 +55,7 @@ func TestStandbyIsObeyedOnlyAfterTheLeadersSilence(t *testing.T) {
 		Peers: map[federation.ClusterName]routing.Peer{}})
 	// The leader has nothing new for more than twice the silence, and the standby is
 	// offered again and again.
-	await(t, "offers of the standby", func() bool { return n.tables(t, "old") > float64(2*silence/beat) })
+	await(t, "offers of the standby", func() bool { return n.count(t, "causeway_gateway_tables_total", "old") > float64(2*silence/beat) })
 	if f := n.gw.Table().Version.Feeder; f != "op" {
 		t.Fatalf("%s is obeyed beside a leader that lives", f)
 	}

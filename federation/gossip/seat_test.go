@@ -108,6 +108,7 @@ func newSeat(t *testing.T, ca *identitytest.CA, c federation.ClusterName) *seat 
 	cfg.Federation, cfg.Cluster, cfg.Epoch = testFed, c, 1
 	cfg.ProbeInterval, cfg.ProbeTimeout = 200*time.Millisecond, 150*time.Millisecond
 	cfg.HeartbeatInterval, cfg.LinkTimeout = 200*time.Millisecond, time.Second
+	cfg.PushPullInterval = time.Hour // what arrives has been passed on, not looked up
 	s.Gossip, err = New(cfg, Deps{
 		Listener: s.plug, Metrics: s.metrics, Dial: s.plug.dial,
 		ServerTLS: source.ServerConfig(operators(func(federation.ClusterName) bool { return true }), federation.ALPNGossip),
