@@ -29,6 +29,7 @@ type Gateway struct {
 	table    atomic.Pointer[routing.Table] // never nil
 	applying sync.Mutex                    // feeds of several operators take turns
 	obeyed   feeder
+	tunnels  *tunnel.Metrics
 	paths    *tunnel.Set
 	egress   *egress.Egress
 	ingress  *ingress.Ingress
@@ -56,8 +57,9 @@ func (g *Gateway) now() time.Duration { return time.Since(g.start) }
 func (g *Gateway) makePaths() (err error) {
 	cfg := tunnel.DefaultPathConfig()
 	cfg.Instance, cfg.Cluster = g.cfg.Instance, g.cfg.Cluster
+	g.tunnels = tunnel.NewMetrics(g.deps.Metrics)
 	g.paths, err = tunnel.NewSet(cfg, tunnel.PathDeps{
-		Dial: g.dial, OnOpen: g.onOpen, OnChange: g.onPath, Now: g.now, Metrics: tunnel.NewMetrics(g.deps.Metrics),
+		Dial: g.dial, OnOpen: g.onOpen, OnChange: g.onPath, Now: g.now, Metrics: g.tunnels,
 		Untrusted: untrusted,
 	})
 	return err
@@ -78,7 +80,7 @@ func (g *Gateway) makeIngress() (err error) {
 	cfg := ingress.DefaultConfig()
 	cfg.Federation, cfg.Cluster, cfg.Instance, cfg.Drain = g.cfg.Federation, g.cfg.Cluster, g.cfg.Instance, g.cfg.Drain
 	g.ingress, err = ingress.New(cfg, ingress.Deps{
-		Table: g.Table, Identity: g.deps.Identity, Paths: g.paths, Recorder: g.recorder,
+		Table: g.Table, Identity: g.deps.Identity, Paths: g.paths, Recorder: g.recorder, Metrics: g.tunnels.UnknownFrame,
 		Log: g.deps.Log.With("room", "ingress"), Now: g.now,
 	})
 	return err
@@ -87,7 +89,7 @@ func (g *Gateway) makeIngress() (err error) {
 func (g *Gateway) makeFeed() (err error) {
 	g.feed, err = routefeed.NewClient(routefeed.ClientConfig{Operators: g.cfg.Operators}, routefeed.ClientDeps{
 		TLS:    g.deps.Identity.ClientConfig(g.ownOperator, ""),
-		Report: g.Report, Apply: g.apply, Log: g.deps.Log.With("room", "routefeed"),
+		Report: g.Report, Apply: g.apply, OnUnknown: func() { g.recorder.Table("unknown") }, Log: g.deps.Log.With("room", "routefeed"),
 	})
 	return err
 }

@@ -47,6 +47,7 @@ type node struct {
 	domain   federation.TrustDomain
 	address  string
 	identity *identity.Source
+	metrics  *prometheus.Registry
 	feed     *routefeed.Server
 	stop     context.CancelFunc
 	done     chan error
@@ -73,13 +74,13 @@ func startWith(t *testing.T, ca *identitytest.CA, cluster federation.ClusterName
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	feedListener, l := listen(t), listen(t)
-	n := &node{cluster: cluster, address: l.Addr().String(), done: make(chan error, 1), domain: ca.Domain()}
+	n := &node{cluster: cluster, address: l.Addr().String(), done: make(chan error, 1), domain: ca.Domain(), metrics: prometheus.NewRegistry()}
 	gatewayID, operatorID := id(cluster, identity.RoleGateway), id(cluster, identity.RoleOperator)
 	gatewayID.TrustDomain, operatorID.TrustDomain = ca.Domain(), ca.Domain()
 	n.identity = ca.Source(gatewayID)
 	n.feed = routefeed.NewServer(routefeed.ServerDeps{
 		TLS: ca.Source(operatorID).ServerConfig(identity.Exactly(gatewayID)),
-		Log: log, OnReport: func(routing.GatewayReport) {}, OnGone: func(string) {},
+		Log: log, OnReport: func(routing.GatewayReport) {}, OnGone: func(string) {}, AliveEvery: 50 * time.Millisecond,
 	})
 	cfg := gateway.DefaultConfig()
 	cfg.Instance, cfg.Cluster, cfg.Federation = "gw-1", cluster, fed
@@ -88,7 +89,7 @@ func startWith(t *testing.T, ca *identitytest.CA, cluster federation.ClusterName
 	change(&cfg)
 	var err error
 	n.gw, err = gateway.New(cfg, gateway.Deps{
-		Identity: n.identity, Listener: l, Log: log, Metrics: prometheus.NewRegistry(),
+		Identity: n.identity, Listener: l, Log: log, Metrics: n.metrics,
 	})
 	if err != nil {
 		t.Fatal(err)

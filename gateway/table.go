@@ -51,7 +51,11 @@ func (g *Gateway) apply(t routing.Table) {
 	g.applying.Lock() // or an older table could be stored after a newer one
 	defer g.applying.Unlock()
 	if !g.obeyed.take(t.Version, g.now()) {
-		g.recorder.Table("old")
+		if t.Version == g.Table().Version {
+			g.recorder.Table("repeated")
+		} else {
+			g.recorder.Table("old")
+		}
 		return
 	}
 	if err := g.deps.Identity.SetBundles(t.Bundles); err != nil {

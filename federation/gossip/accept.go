@@ -252,6 +252,10 @@ func (a *acceptor) take(conn net.Conn, peer federation.ClusterName, from nodeAdd
 	case frameRelay:
 		a.g.receive(f.body, "", held)
 	default:
+		if f.unknown() {
+			a.g.metrics.refuse(refuseUnknown)
+			return nil
+		}
 		a.g.metrics.refuse(refuseMalformed)
 		return fmt.Errorf("%w: type %d on a link", errFrame, f.kind)
 	}

@@ -54,6 +54,10 @@ func appendFrame(b []byte, kind byte, sent time.Duration, body []byte) []byte {
 	return append(b, body...)
 }
 
+// unknown says whether a frame is of a type that a later version may send: skipped and
+// counted, so that the two can go on talking.
+func (f frame) unknown() bool { return f.kind > frameWant }
+
 type frame struct {
 	kind byte
 	sent time.Duration
@@ -68,7 +72,7 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 		return frame{}, err
 	}
 	n := binary.BigEndian.Uint32(h[1:])
-	if h[0] < framePacket || h[0] > frameWant {
+	if h[0] < framePacket { // a type beyond frameWant is a later version's, and is skipped
 		return frame{}, fmt.Errorf("%w: type %d", errFrame, h[0])
 	}
 	if int64(n) > int64(limit) {

@@ -190,6 +190,10 @@ func (l *link) read(conn net.Conn) error {
 		case frameRelay:
 			l.g.receive(f.body, "", held)
 		default:
+			if f.unknown() {
+				l.g.metrics.refuse(refuseUnknown)
+				continue
+			}
 			l.g.metrics.refuse(refuseMalformed)
 			return fmt.Errorf("%w: type %d as an answer", errFrame, f.kind)
 		}

@@ -15,6 +15,7 @@ type metrics struct {
 // The constant values of the label "reason".
 const (
 	refuseMalformed  = "malformed"
+	refuseUnknown    = "unknown_type"
 	refuseCluster    = "unknown_cluster"
 	refuseNotOwner   = "not_owner"
 	refuseServices   = "too_many_services"

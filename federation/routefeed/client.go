@@ -60,7 +60,10 @@ type ClientDeps struct {
 	Report func() routing.GatewayReport
 	// Apply takes a complete table; the gateway decides whether it obeys it.
 	Apply func(routing.Table)
-	Log   *slog.Logger
+	// OnUnknown counts messages of a kind that a later version may send; they are
+	// skipped. May be nil.
+	OnUnknown func()
+	Log       *slog.Logger
 }
 
 // Client is a gateway's side of the feed: a stream to every operator replica.
@@ -232,6 +235,12 @@ func (c *Client) receive(feed pb.RouteFeed_FeedClient, resync chan<- struct{}) e
 		if err != nil {
 			return err
 		}
+		if msg.GetBody() == nil { // the oneof has a member that we do not know
+			if c.deps.OnUnknown != nil {
+				c.deps.OnUnknown()
+			}
+			continue
+		}
 		next, err := c.next(held, msg)
 		if err != nil {
 			c.deps.Log.Warn("asking for a full table", "error", err)
@@ -253,5 +262,9 @@ func (c *Client) next(held *routing.Table, msg *pb.OperatorMessage) (routing.Tab
 	if held == nil {
 		return routing.Table{}, errBase
 	}
-	return apply(*held, msg.GetDelta())
+	delta := msg.GetDelta()
+	if v := held.Version; versionFromPB(delta.GetBase()) == v && versionFromPB(delta.GetVersion()) == v {
+		return *held, nil // the feeder lives and stands by its table
+	}
+	return apply(*held, delta)
 }

@@ -13,5 +13,8 @@
 //  1. Apply(base, Diff(base, next)) equals next.
 //  2. A gateway that is given a delta on a base it does not have asks for a full
 //     table; it never guesses.
-//  3. The end of a stream changes nothing at the gateway: the last table stays.
+//  3. A feeder that has nothing new says so every AliveEvery, with an empty delta on its
+//     table: the gateway can tell a quiet feeder from a dead one, and is offered the
+//     table of a standby again after the leader's silence.
+//  4. The end of a stream changes nothing at the gateway: the last table stays.
 package routefeed

@@ -101,6 +101,12 @@ type rig struct {
 
 func newRig(t *testing.T, clientRole identity.Role) *rig {
 	t.Helper()
+	return newRigAlive(t, clientRole, time.Hour)
+}
+
+// newRigAlive has a server that repeats itself.
+func newRigAlive(t *testing.T, clientRole identity.Role, every time.Duration) *rig {
+	t.Helper()
 	ca := identitytest.NewCA(t, "d")
 	id := func(r identity.Role) identity.ID {
 		return identity.ID{TrustDomain: "d", Federation: "prod", Cluster: "us-east", Role: r}
@@ -115,6 +121,7 @@ func newRig(t *testing.T, clientRole identity.Role) *rig {
 	r.server = NewServer(ServerDeps{
 		TLS: ca.Source(operator).ServerConfig(identity.Exactly(gateway)), Log: log,
 		OnReport: func(g routing.GatewayReport) { r.reports <- g }, OnGone: func(name string) { r.gone <- name },
+		AliveEvery: every,
 	})
 	var mu sync.Mutex
 	var applied routing.TableVersion
@@ -169,6 +176,18 @@ func TestFullThenDeltasAreAcked(t *testing.T) {
 	}
 	r.client.Poke()
 	r.ack(t, table.Version)
+}
+
+// A gateway must be able to tell a leader with nothing new to say from a dead one.
+func TestQuietFeederSaysThatItLives(t *testing.T) {
+	r := newRigAlive(t, identity.RoleGateway, 20*time.Millisecond)
+	table := routing.Table{Version: routing.TableVersion{Epoch: 1, Feeder: "op", Sequence: 1}, Self: "us-east"}
+	r.server.Publish(table)
+	for range 3 { // the table, and twice more that it stands
+		if got := <-r.tables; got.Version != table.Version || got.Self != "us-east" {
+			t.Fatalf("got %+v", got)
+		}
+	}
 }
 
 func TestStandbyFeedsNothingAndSilenceKeepsTheTable(t *testing.T) {

@@ -1,6 +1,7 @@
 package routefeed
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -20,6 +21,10 @@ import (
 // maxReport bounds one report: 250 peers with two gateways each take 60 KiB.
 const maxReport = 1 << 20
 
+// aliveEvery is how often a feeder with nothing new to say shows that it lives. A
+// gateway obeys another feeder only after a much longer silence.
+const aliveEvery = 2 * time.Second
+
 // ServerDeps is what a Server works with.
 type ServerDeps struct {
 	// TLS must verify that the caller is a gateway of this cluster.
@@ -28,7 +33,13 @@ type ServerDeps struct {
 	OnReport func(routing.GatewayReport)
 	// OnGone is called when a gateway's stream has ended.
 	OnGone func(instance string)
-	Log    *slog.Logger
+	// AliveEvery is how often the table in force is named again while it does not
+	// change; 0 is 2 s.
+	AliveEvery time.Duration
+	// OnUnknown counts messages without a report, as a later version may send; they
+	// are skipped. May be nil.
+	OnUnknown func()
+	Log       *slog.Logger
 }
 
 // Server feeds gateways. It serves nothing before the first Publish: a gateway
@@ -44,6 +55,7 @@ type Server struct {
 
 // NewServer returns a server; Serve makes it work.
 func NewServer(deps ServerDeps) *Server {
+	deps.AliveEvery = cmp.Or(deps.AliveEvery, aliveEvery)
 	return &Server{deps: deps, wake: make(chan struct{})}
 }
 
@@ -108,10 +120,16 @@ func (s *Server) Feed(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.Oper
 // receive reads reports until the stream ends. instance is written once, before
 // ready is closed.
 func (s *Server) receive(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.OperatorMessage], instance *string, ready chan<- struct{}, resync chan<- struct{}) error {
-	for first := true; ; first = false {
+	for first := true; ; {
 		msg, err := stream.Recv()
 		if err != nil {
 			return err
+		}
+		if msg.GetReport() == nil && !msg.GetResync() {
+			if s.deps.OnUnknown != nil {
+				s.deps.OnUnknown()
+			}
+			continue
 		}
 		report, err := reportFromPB(msg.GetReport())
 		if err != nil {
@@ -121,6 +139,7 @@ func (s *Server) receive(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.O
 			*instance = report.Instance
 			s.deps.Log.Info("gateway has connected", "gateway", report.Instance, "advertises", report.Advertise)
 			close(ready)
+			first = false
 		}
 		if report.Instance != *instance {
 			return fmt.Errorf("gateway %q changed its name to %q", *instance, report.Instance)
@@ -135,19 +154,25 @@ func (s *Server) receive(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.O
 	}
 }
 
-// send writes the current table whenever it changes: full first, then deltas.
+// send writes the current table whenever it changes: full first, then deltas; and an
+// empty delta now and then, which says that the feeder lives and stands by its table.
 func (s *Server) send(stream grpc.BidiStreamingServer[pb.GatewayMessage, pb.OperatorMessage], resync <-chan struct{}, received <-chan error) error {
+	alive := time.NewTicker(s.deps.AliveEvery)
+	defer alive.Stop()
 	var sent *routing.Table
+	again := false
 	for {
 		table, wake := s.get()
-		if table != nil && (sent == nil || sent.Version != table.Version) {
+		if table != nil && (again || sent == nil || sent.Version != table.Version) {
 			if err := stream.Send(message(sent, *table)); err != nil {
 				return err
 			}
 		}
-		sent = table
+		sent, again = table, false
 		select {
 		case <-wake:
+		case <-alive.C:
+			again = true
 		case <-resync:
 			sent = nil
 		case err := <-received:

@@ -51,7 +51,8 @@ func (m *Metrics) dialled(k Key, p Purpose, took time.Duration, err error) {
 	m.dials.WithLabelValues(string(k.Cluster), purpose, outcome).Inc()
 }
 
-func (m *Metrics) unknownFrame(Type) {
+// UnknownFrame counts a frame that was skipped; it is a Hooks.OnUnknown.
+func (m *Metrics) UnknownFrame(Type) {
 	if m != nil {
 		m.unknown.Inc()
 	}

@@ -117,7 +117,7 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 		}
 		return nil, err
 	}
-	hooks.OnUnknown = p.deps.Metrics.unknownFrame
+	hooks.OnUnknown = p.deps.Metrics.UnknownFrame
 	t := New(conn, Config{Dialer: true, Instance: p.cfg.Instance, Cluster: p.cfg.Cluster,
 		Purpose: purpose, Peer: p.key.Cluster}, hooks, p.deps.Now)
 	p.mu.Lock()
