@@ -1,7 +1,11 @@
 package chart_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +30,11 @@ func TestThePackedChartRendersTheSameForItsVersion(t *testing.T) {
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		t.Error("two packings differ")
 	}
+	for _, head := range heads(t, first.Bytes()) {
+		if !head.ModTime.Equal(at) {
+			t.Errorf("%s is of %s: another packing would differ", head.Name, head.ModTime)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "causeway.tgz")
 	if err := os.WriteFile(path, first.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
@@ -47,6 +56,24 @@ func TestThePackedChartRendersTheSameForItsVersion(t *testing.T) {
 	}
 	if !strings.Contains(got["operator/deployment.yaml"], "image: causeway/causeway-operator:v1.2.3\n") {
 		t.Error("the image is not that of the version")
+	}
+}
+
+func heads(t *testing.T, data []byte) (out []*tar.Header) {
+	t.Helper()
+	zip, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for archive := tar.NewReader(zip); ; {
+		head, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, head)
 	}
 }
 

@@ -85,14 +85,14 @@ func TestEachProcessHasALabelledImageOfOneFile(t *testing.T) {
 			if diff := cmp.Diff(want, file.Config); diff != "" || want.Labels["org.opencontainers.image.description"] == "" {
 				t.Errorf("%s: %s", command, diff)
 			}
-			if diff := cmp.Diff(map[string]string{command: command + " for " + arch}, contents(t, got)); diff != "" {
+			if diff := cmp.Diff(map[string]string{command: command + " for " + arch}, contents(t, got, r.At)); diff != "" {
 				t.Errorf("%s holds other files: %s", command, diff)
 			}
 		}
 	}
 }
 
-func contents(t *testing.T, img v1.Image) map[string]string {
+func contents(t *testing.T, img v1.Image, at time.Time) map[string]string {
 	t.Helper()
 	layers, err := img.Layers()
 	if err != nil || len(layers) != 1 {
@@ -114,6 +114,9 @@ func contents(t *testing.T, img v1.Image) map[string]string {
 		}
 		if head.Mode != 0o555 || head.Uid != 0 {
 			t.Errorf("%s has mode %o and owner %d: its user could change it, or not run it", head.Name, head.Mode, head.Uid)
+		}
+		if !head.ModTime.Equal(at) {
+			t.Errorf("%s is of %s: another build would differ", head.Name, head.ModTime)
 		}
 		data, err := io.ReadAll(archive)
 		if err != nil {

@@ -117,8 +117,27 @@ func TestCleanupWithoutHelmIsAPlainJob(t *testing.T) {
 }
 
 func TestEverySampleIsListedOrBelongsToAnotherCluster(t *testing.T) {
-	if got := kustomized(t, "samples"); len(got) < 5 {
-		t.Errorf("config/samples holds %d objects", len(got))
+	found, err := filepath.Glob(filepath.Join(config, "samples", "*.yaml"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no sample (%v)", err)
+	}
+	listed := kustomized(t, "samples")
+	for _, path := range found {
+		if name := filepath.Base(path); name == "kustomization.yaml" || strings.HasPrefix(name, "meshfederation-") {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key := range parse(t, string(data)) {
+			if listed[key] == nil {
+				t.Errorf("%s is not in config/samples/kustomization.yaml: %s", filepath.Base(path), key)
+			}
+		}
+	}
+	if listed["MeshFederation demo"] == nil {
+		t.Error("no MeshFederation is listed")
 	}
 }
 
