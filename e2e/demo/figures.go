@@ -40,14 +40,10 @@ func (d *demo) figures(requests []load.Result, established *load.Session, fault,
 	requests, interrupted := apart(requests, fault)
 	failed := load.Failed(requests)
 	d.promise(failed == 0, "%d requests on new connections failed", failed)
-	for _, r := range steady {
-		d.promise(r.Err != nil || clusterOf(r.Served) == backup, "%s answered during the outage of %s", r.Served, lost)
-	}
-	for _, r := range load.Between(requests, time.Time{}, fault) {
-		// One that was open when the region died may have been replayed.
-		undisturbed := r.Scheduled.Add(r.Latency).Before(fault)
-		d.promise(r.Err != nil || !undisturbed || clusterOf(r.Served) == lost, "%s answered while %s, the first of the policy's order, was well", r.Served, lost)
-	}
+	strange := answeredBy(steady, healed, func(c string) bool { return c != backup })
+	d.promise(len(strange) == 0, "%d requests were answered by another cluster than %s during the outage of %s", len(strange), backup, lost)
+	strange = answeredBy(load.Between(requests, time.Time{}, fault), fault, func(c string) bool { return c != lost })
+	d.promise(len(strange) == 0, "%d requests were answered by another cluster while %s, the first of the policy's order, was well", len(strange), lost)
 	d.promise(back, "%s did not get its traffic back within 30 s", lost)
 	failback := firstServed(requests, healed, lost)
 	recovery, recovered := established.Recovery(fault)
@@ -61,6 +57,17 @@ func (d *demo) figures(requests []load.Result, established *load.Session, fault,
 		{"requests", float64(len(requests) + interrupted), "count"},
 		{"failback_ms", ms(failback), "ms"},
 	}
+}
+
+// answeredBy are the requests that one of the given clusters answered before a moment:
+// what was still open then may have been replayed.
+func answeredBy(requests []load.Result, before time.Time, cluster func(string) bool) (out []load.Result) {
+	for _, r := range requests {
+		if r.Err == nil && r.Scheduled.Add(r.Latency).Before(before) && cluster(clusterOf(r.Served)) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // apart takes out the failed requests whose connection was open when the region

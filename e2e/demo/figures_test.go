@@ -25,3 +25,18 @@ func TestOnlyRequestsOpenAtTheFaultCountAsInterrupted(t *testing.T) {
 		t.Fatalf("%d interrupted, %d others, %d of them failed", interrupted, len(rest), load.Failed(rest))
 	}
 }
+
+func TestWhatWasOpenWhenTheRegionCameBackMayBeAnsweredByIt(t *testing.T) {
+	healed := time.Unix(100, 0)
+	at := func(offset, latency time.Duration, served string) load.Result {
+		return load.Result{Scheduled: healed.Add(offset), Latency: latency, Served: served}
+	}
+	strange := answeredBy([]load.Result{
+		at(-time.Second, 300*time.Millisecond, "us-west/checkout-1"),
+		at(-time.Second, 1500*time.Millisecond, "us-east/checkout-1"), // open when it came back
+		at(-time.Second, 300*time.Millisecond, "us-east/checkout-2"),  // answered while it was cut off
+	}, healed, func(c string) bool { return c != backup })
+	if len(strange) != 1 || strange[0].Served != "us-east/checkout-2" {
+		t.Errorf("strange are %+v", strange)
+	}
+}

@@ -71,6 +71,7 @@ func newScene(t *testing.T) *scene {
 			t.Errorf("running the world: %v", err)
 		}
 	})
+	t.Cleanup(func() { s.tails(t) })
 	bounded, stop := context.WithTimeout(ctx, 4*time.Minute)
 	t.Cleanup(stop)
 	s.setUp(t, ctx, bounded)
@@ -102,4 +103,15 @@ func (s *scene) setUp(t *testing.T, ctx, bounded context.Context) {
 	s.client = mesh.NewClient(s.world.Clusters["eu-west"], "shop", "checkout")
 	go s.client.Run(ctx)
 	must(s.client.AwaitServedBy(bounded, "us-east", time.Minute))
+}
+
+// tails quotes the logs of Causeway's processes when a test has failed: their files go
+// with it.
+func (s *scene) tails(t *testing.T) {
+	if !t.Failed() || s.Mesh == nil {
+		return
+	}
+	for _, p := range s.Processes() {
+		t.Logf("the end of %s's log:\n%s", p.Name, p.Tail())
+	}
 }
