@@ -166,8 +166,6 @@ func restartAPIServer(t *testing.T) {
 			if _, err := lab.Exec(t.Context(), cluster, "pkill", "-9", "kube-apiserver"); err != nil {
 				t.Fatal(err)
 			}
-		}
-		for _, cluster := range clusters() {
 			err := kind.Await(within(t, 2*time.Minute), "the API server of "+cluster, func(ctx context.Context) error {
 				_, err := lab.Kubectl(ctx, cluster, "get", "--raw", "/readyz")
 				return err

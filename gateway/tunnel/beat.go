@@ -58,7 +58,7 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 	born := p.deps.Now()
 	patience, pongs := patience{since: born}, 0
 	t.Ping()
-	nextPing := born + p.beatEvery()
+	nextPing := p.nextBeat(born)
 	due := nextPing
 	timer := time.NewTimer(due - born)
 	defer timer.Stop()
@@ -89,7 +89,7 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 		}
 		if now >= nextPing {
 			t.Ping()
-			nextPing = now + p.beatEvery()
+			nextPing = p.nextBeat(now)
 		}
 		due = max(now+time.Millisecond, min(nextPing, patience.ends(p.timeout())))
 		timer.Reset(due - now)

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -52,8 +53,10 @@ type Path struct {
 	deps PathDeps
 
 	rtt      atomic.Int64 // smoothed, ns; 0 is unmeasured
+	jitter   atomic.Int64 // smoothed deviation of rtt, ns
 	lastSign atomic.Int64 // our clock at the last PONG on a beat; 0 is never
 	inUse    atomic.Int64
+	slot     uint32 // of beatSlots, by the peer's cluster
 	hot      atomic.Bool
 	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
 	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
@@ -82,6 +85,9 @@ type Path struct {
 func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
 	p := &Path{key: key, cfg: cfg, deps: deps, state: routing.PathUnknown, target: cfg.Warm,
 		all: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1)}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(key.Cluster))
+	p.slot = hash.Sum32() % beatSlots
 	p.hot.Store(true) // until somebody says otherwise
 	for i := range p.heated {
 		p.heated[i] = make(chan struct{}, 1)
@@ -165,7 +171,19 @@ func (p *Path) RTT() time.Duration { return time.Duration(p.rtt.Load()) }
 
 // timeout is how long a beat connection may be silent.
 func (p *Path) timeout() time.Duration {
-	return max(3*p.beatEvery(), p.cfg.Silence) + p.RTT()
+	return max(3*p.beatEvery(), p.cfg.Silence) + p.RTT() + min(4*time.Duration(p.jitter.Load()), p.cfg.JitterMax)
+}
+
+// beatSlots is in how many moments of an interval beats go out.
+const beatSlots = 8
+
+// nextBeat is when to ping next: all beats to a cluster share a moment of the
+// interval, so that a gateway wakes up once for them, and clusters are spread over
+// it, so that hundreds do not make a burst.
+func (p *Path) nextBeat(now time.Duration) time.Duration {
+	every := p.beatEvery()
+	phase := time.Duration(p.slot) * every / beatSlots
+	return (now - phase).Truncate(every) + every + phase
 }
 
 // beatEvery is the interval of PINGs, by whether the path is in use.
@@ -189,13 +207,16 @@ func (p *Path) Heat(hot bool) {
 	}
 }
 
-// noteRTT smooths with weight 1/8, as TCP does.
+// noteRTT smooths the round-trip time with weight 1/8 and its deviation with 1/4, as
+// TCP does (RFC 6298).
 func (p *Path) noteRTT(rtt time.Duration) {
 	old := p.rtt.Load()
 	if old == 0 {
 		p.rtt.Store(int64(max(rtt, 1)))
 		return
 	}
+	deviation := int64((rtt - time.Duration(old)).Abs())
+	p.jitter.Store(p.jitter.Load() + (deviation-p.jitter.Load())/4)
 	p.rtt.Store(old + (int64(rtt)-old)/8)
 }
 

@@ -24,6 +24,9 @@ type PathConfig struct {
 	// Silence is how long a connection may say nothing, beyond the round-trip time,
 	// before it counts as silent; at least three beats.
 	Silence time.Duration
+	// JitterMax bounds what the deviation of the round-trip times, four times over as
+	// in RFC 6298, adds to that.
+	JitterMax time.Duration
 	// DialTimeout bounds TCP connect and TLS handshake together.
 	DialTimeout time.Duration
 	// BackoffMin and BackoffMax bound the jittered wait between failed dials.
@@ -39,7 +42,7 @@ type PathConfig struct {
 func DefaultPathConfig() PathConfig {
 	return PathConfig{
 		Warm: 2, MaxIdle: 64, MaxTunnels: 8192,
-		Beat: 200 * time.Millisecond, IdleBeat: time.Second, Silence: 600 * time.Millisecond,
+		Beat: 200 * time.Millisecond, IdleBeat: time.Second, Silence: 600 * time.Millisecond, JitterMax: 300 * time.Millisecond,
 		DialTimeout: time.Second, BackoffMin: 50 * time.Millisecond, BackoffMax: 2 * time.Second,
 		Keepalive: 3 * time.Second, IdleDecay: 5 * time.Second,
 	}
@@ -62,6 +65,9 @@ func (c PathConfig) Validate() error {
 	}
 	if c.IdleBeat < c.Beat {
 		errs = append(errs, fmt.Errorf("idle beat %s: want at least the beat, %s", c.IdleBeat, c.Beat))
+	}
+	if c.JitterMax < 0 {
+		errs = append(errs, fmt.Errorf("jitter bound %s: must not be negative", c.JitterMax))
 	}
 	if c.DialTimeout <= 0 || c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin || c.Keepalive <= 0 || c.IdleDecay <= 0 {
 		errs = append(errs, errors.New("dial timeout, back-off, keepalive and idle decay must be positive"))

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/routing"
 )
 
@@ -89,4 +90,54 @@ func TestColdPathTakesThreeSlowBeatsToBeDead(t *testing.T) {
 			t.Fatalf("after three slow beats it is %s", v.State)
 		}
 	})
+}
+
+func TestBeatsToOneClusterShareAMomentAndClustersAreSpread(t *testing.T) {
+	cfg := DefaultPathConfig()
+	moments := map[time.Duration]bool{}
+	for _, cluster := range []string{"us-east", "us-west", "eu-west", "ap-south", "sa-east", "af-south"} {
+		var of time.Duration
+		for i, instance := range []string{"gw-0", "gw-1"} {
+			p := NewPath(Key{Cluster: federation.ClusterName(cluster), Instance: instance}, cfg, PathDeps{})
+			for _, now := range []time.Duration{10 * time.Second, 10*time.Second + 130*time.Millisecond} {
+				next := p.nextBeat(now)
+				if next <= now || next-now > cfg.Beat {
+					t.Fatalf("%s after %s comes %s", cluster, now, next)
+				}
+				moment := next % cfg.Beat
+				if i+int(now-10*time.Second) > 0 && moment != of {
+					t.Fatalf("%s, %s beats at %s of the interval, not at %s", cluster, instance, moment, of)
+				}
+				of = moment
+			}
+		}
+		moments[of] = true
+	}
+	if len(moments) < 3 {
+		t.Errorf("six clusters share %d moments", len(moments))
+	}
+}
+
+func TestJitterLengthensPatienceWithinABound(t *testing.T) {
+	p := NewPath(Key{Cluster: "a"}, DefaultPathConfig(), PathDeps{})
+	for range 20 {
+		p.noteRTT(60 * time.Millisecond)
+	}
+	if got := p.timeout(); got != 660*time.Millisecond {
+		t.Fatalf("a steady path is silent after %s", got)
+	}
+	for range 20 {
+		p.noteRTT(50 * time.Millisecond)
+		p.noteRTT(90 * time.Millisecond)
+	}
+	if got := p.timeout(); got < 700*time.Millisecond {
+		t.Errorf("a jittery path is silent after %s already", got)
+	}
+	for range 20 {
+		p.noteRTT(10 * time.Millisecond)
+		p.noteRTT(2 * time.Second)
+	}
+	if got, most := p.timeout()-p.RTT(), 900*time.Millisecond; got > most {
+		t.Errorf("beyond the round trip a wild path may be silent for %s, want %s at most", got, most)
+	}
 }
