@@ -38,8 +38,8 @@ type Config struct {
 	// Namespace of Causeway's own objects. Default causeway-system.
 	Namespace string
 	// Withdraw bounds how long the running operator is given to withdraw the cluster
-	// from the federation. Default 20 s; afterwards the finalizer is taken off and the
-	// other members drop the registration by themselves.
+	// from the federation. Default 20 s; afterwards the finalizer is taken off, and the
+	// registration stays in the policy store.
 	Withdraw time.Duration
 	// Say is told of each step; never nil after withDefaults.
 	Say func(format string, args ...any)
@@ -94,7 +94,7 @@ func (r run) leave(ctx context.Context) error {
 		return err
 	}
 	return r.each(ctx, federations, func(o client.Object) error {
-		r.cfg.Say("MeshFederation %s: no operator has withdrawn it within %s; letting it go, the other members drop the registration by themselves", o.GetName(), r.cfg.Withdraw)
+		r.cfg.Say("MeshFederation %s: no operator has withdrawn it within %s; letting it go; its registration stays in the policy store", o.GetName(), r.cfg.Withdraw)
 		return r.unfinalize(ctx, o)
 	})
 }

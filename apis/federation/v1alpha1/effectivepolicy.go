@@ -12,6 +12,7 @@ import (
 // It outlives an outage of the policy store, so that the order survives a restart.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=causeway"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=epol,categories=causeway
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

@@ -14,10 +14,12 @@ import (
 // gives a condition and leaves in force what worked before.
 //
 // Deleting it withdraws the cluster's registration, exports and policies. This is
-// tried for 30 seconds; if the policy store does not answer, the object goes anyway
-// and the other members drop the registration when its lease runs out.
+// tried for 30 seconds; if the policy store does not answer, the object goes anyway.
+// The registration then stays in the store, and the other members say ClusterDown of
+// this cluster, until a MeshFederation of the same name and cluster comes back.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=causeway"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=meshfed,categories=causeway
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

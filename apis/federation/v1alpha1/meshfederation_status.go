@@ -91,7 +91,7 @@ const (
 
 	// ConditionPolicyStoreReady: the policy store answers.
 	// True: Connected. False: SecretNotFound, SecretInvalid, Unreachable, Untrusted,
-	// NoIdentity, NotConfigured.
+	// NotConfigured.
 	ConditionPolicyStoreReady = "PolicyStoreReady"
 
 	// ConditionGossipReady: this cluster takes part in the gossip.
@@ -137,16 +137,18 @@ const (
 
 	// ReasonConnected: of PolicyStoreReady and GatewaysReady.
 	ReasonConnected = "Connected"
-	// ReasonSecretNotFound: policyStore.tlsSecretRef names no Secret.
+	// ReasonSecretNotFound: policyStore.tlsSecretRef names no Secret. Access that worked
+	// before stays in use.
 	ReasonSecretNotFound = "SecretNotFound"
-	// ReasonSecretInvalid: that Secret lacks ca.crt, tls.crt or tls.key.
+	// ReasonSecretInvalid: that Secret lacks ca.crt, tls.crt or tls.key. Access that
+	// worked before stays in use.
 	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonUnreachable: no endpoint answers; routing goes on with what is known.
 	ReasonUnreachable = "Unreachable"
 	// ReasonUntrusted: an endpoint's certificate is not from the ca.crt given, or the
 	// store refused ours.
 	ReasonUntrusted = "Untrusted"
-	// ReasonNoIdentity: waits for the certificates.
+	// ReasonNoIdentity: of GossipReady: waits for the certificates.
 	ReasonNoIdentity = "NoIdentity"
 	// ReasonNotConfigured: nothing has been configured yet.
 	ReasonNotConfigured = "NotConfigured"

@@ -18,6 +18,7 @@ import (
 // A change that is not accepted leaves the last good one in force.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=causeway"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rpol,categories=causeway
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
