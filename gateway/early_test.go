@@ -277,7 +277,7 @@ func (s *seen) bytes() []byte {
 }
 
 func TestAtMost16KiBGoEarlyAndAreReplayedAfterSilence(t *testing.T) {
-	east, west, egress, w := over(t, 150*time.Millisecond, true, "us-east", "us-west")
+	east, west, egress, w := over(t, time.Second, true, "us-east", "us-west")
 	var silent seen
 	east.serve(t, endpoint(t, silent.take))
 	west.serve(t, endpoint(t, digest))

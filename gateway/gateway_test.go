@@ -85,7 +85,7 @@ func startWith(t *testing.T, ca *identitytest.CA, cluster federation.ClusterName
 	cfg := gateway.DefaultConfig()
 	cfg.Instance, cfg.Cluster, cfg.Federation = "gw-1", cluster, fed
 	cfg.Advertise, cfg.Local, cfg.Operators = n.address, netip.MustParseAddr("127.0.0.1"), []string{feedListener.Addr().String()}
-	cfg.Drain = 2 * time.Second
+	cfg.Drain, cfg.AttemptMin = 2*time.Second, time.Second // busy machines
 	change(&cfg)
 	var err error
 	n.gw, err = gateway.New(cfg, gateway.Deps{

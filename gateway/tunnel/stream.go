@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,8 +114,10 @@ func (s *Stream) sendFin() error {
 		}
 		return nil
 	})
-	if err == nil && done {
-		s.end(nil)
+	if done { // the slot is free, written or not: nobody else ends the stream now
+		s.end(err)
+	}
+	if done && err == nil {
 		s.t.settled()
 	}
 	return err
@@ -290,15 +293,18 @@ func (in *Incoming) Accept() error {
 
 // Nack refuses the stream; the tunnel stays usable.
 func (in *Incoming) Nack(r Reason) error {
+	done := false
 	err := in.t.send(nackFrame(in.id, r), func() error {
 		if err := in.t.slot.answer(in.id, false); err != nil {
 			return err
 		}
-		in.t.stream = nil
+		in.t.stream, done = nil, true
 		return nil
 	})
-	if err == nil {
-		in.end(&NackError{Reason: r})
+	if done { // as in sendFin
+		in.end(cmp.Or(err, error(&NackError{Reason: r})))
+	}
+	if done && err == nil {
 		in.t.settled()
 	}
 	return err
