@@ -58,6 +58,7 @@ type Path struct {
 	inUse    atomic.Int64
 	slot     uint32 // of beatSlots, by the peer's cluster
 	hot      atomic.Bool
+	lastOpen atomic.Int64 // our clock at the last OPEN of ours
 	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
 	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
 
@@ -188,17 +189,38 @@ func (p *Path) nextBeat(now time.Duration) time.Duration {
 
 // beatEvery is the interval of PINGs, by whether the path is in use.
 func (p *Path) beatEvery() time.Duration {
-	if p.hot.Load() {
+	if p.hot.Load() && p.active(p.deps.Now()) {
 		return p.cfg.Beat
 	}
 	return p.cfg.IdleBeat
 }
 
+// active says whether somebody would miss the path within a second: a stream is on
+// it, or one was opened lately.
+func (p *Path) active(now time.Duration) bool {
+	return p.inUse.Load() > 0 || now-time.Duration(p.lastOpen.Load()) < p.cfg.ActiveFor
+}
+
+// use notes that a stream is opened; the first one for a while makes the path beat
+// fast at once.
+func (p *Path) use() {
+	now := p.deps.Now()
+	idle := !p.active(now)
+	p.lastOpen.Store(int64(now))
+	if idle && p.hot.Load() {
+		p.warm()
+	}
+}
+
 // Heat says whether traffic goes this way, or would go next: then it beats fast.
 func (p *Path) Heat(hot bool) {
-	if p.hot.Swap(hot) == hot || !hot {
-		return
+	if p.hot.Swap(hot) != hot && hot {
+		p.warm()
 	}
+}
+
+// warm makes each beat look at its interval anew.
+func (p *Path) warm() {
 	for _, beat := range p.heated {
 		select {
 		case beat <- struct{}{}:

@@ -19,8 +19,9 @@ type PathConfig struct {
 	MaxTunnels int
 	// Beat is the interval of PINGs on each of the two beat connections.
 	Beat time.Duration
-	// IdleBeat is that interval on paths that no traffic takes or would take next.
-	IdleBeat time.Duration
+	// IdleBeat is that interval on paths that no traffic takes or would take next, or
+	// has taken for ActiveFor.
+	IdleBeat, ActiveFor time.Duration
 	// Silence is how long a connection may say nothing, beyond the round-trip time,
 	// before it counts as silent; at least three beats.
 	Silence time.Duration
@@ -42,7 +43,7 @@ type PathConfig struct {
 func DefaultPathConfig() PathConfig {
 	return PathConfig{
 		Warm: 2, MaxIdle: 64, MaxTunnels: 8192,
-		Beat: 200 * time.Millisecond, IdleBeat: time.Second, Silence: 600 * time.Millisecond, JitterMax: 300 * time.Millisecond,
+		Beat: 200 * time.Millisecond, IdleBeat: time.Second, ActiveFor: 30 * time.Second, Silence: 600 * time.Millisecond, JitterMax: 300 * time.Millisecond,
 		DialTimeout: time.Second, BackoffMin: 50 * time.Millisecond, BackoffMax: 2 * time.Second,
 		Keepalive: 3 * time.Second, IdleDecay: 5 * time.Second,
 	}
@@ -63,8 +64,8 @@ func (c PathConfig) Validate() error {
 	if c.Beat <= 0 || c.Silence < 3*c.Beat {
 		errs = append(errs, fmt.Errorf("silence %s: want at least three beats of %s", c.Silence, c.Beat))
 	}
-	if c.IdleBeat < c.Beat {
-		errs = append(errs, fmt.Errorf("idle beat %s: want at least the beat, %s", c.IdleBeat, c.Beat))
+	if c.IdleBeat < c.Beat || c.ActiveFor < 0 {
+		errs = append(errs, fmt.Errorf("idle beat %s: want at least the beat, %s, and active for (%s) not negative", c.IdleBeat, c.Beat, c.ActiveFor))
 	}
 	if c.JitterMax < 0 {
 		errs = append(errs, fmt.Errorf("jitter bound %s: must not be negative", c.JitterMax))

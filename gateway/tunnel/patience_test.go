@@ -98,7 +98,7 @@ func TestBeatsToOneClusterShareAMomentAndClustersAreSpread(t *testing.T) {
 	for _, cluster := range []string{"us-east", "us-west", "eu-west", "ap-south", "sa-east", "af-south"} {
 		var of time.Duration
 		for i, instance := range []string{"gw-0", "gw-1"} {
-			p := NewPath(Key{Cluster: federation.ClusterName(cluster), Instance: instance}, cfg, PathDeps{})
+			p := NewPath(Key{Cluster: federation.ClusterName(cluster), Instance: instance}, cfg, PathDeps{Now: func() time.Duration { return time.Second }})
 			for _, now := range []time.Duration{10 * time.Second, 10*time.Second + 130*time.Millisecond} {
 				next := p.nextBeat(now)
 				if next <= now || next-now > cfg.Beat {
@@ -119,7 +119,7 @@ func TestBeatsToOneClusterShareAMomentAndClustersAreSpread(t *testing.T) {
 }
 
 func TestJitterLengthensPatienceWithinABound(t *testing.T) {
-	p := NewPath(Key{Cluster: "a"}, DefaultPathConfig(), PathDeps{})
+	p := NewPath(Key{Cluster: "a"}, DefaultPathConfig(), PathDeps{Now: func() time.Duration { return time.Second }})
 	for range 20 {
 		p.noteRTT(60 * time.Millisecond)
 	}
@@ -140,4 +140,27 @@ func TestJitterLengthensPatienceWithinABound(t *testing.T) {
 	if got, most := p.timeout()-p.RTT(), 900*time.Millisecond; got > most {
 		t.Errorf("beyond the round trip a wild path may be silent for %s, want %s at most", got, most)
 	}
+}
+
+func TestUnusedPathBeatsSlowlyAndTheFirstStreamWarmsIt(t *testing.T) {
+	inBubble(t, func(x *fabric) {
+		time.Sleep(DefaultPathConfig().ActiveFor + 10*time.Second)
+		if got := x.path.beatEvery(); got != DefaultPathConfig().IdleBeat {
+			t.Fatalf("nobody uses the path and it beats every %s", got)
+		}
+		s, _ := x.open(newSink())
+		if got := x.path.beatEvery(); got != DefaultPathConfig().Beat {
+			t.Fatalf("with a stream on it, it beats every %s", got)
+		}
+		time.Sleep(time.Minute) // a long stream keeps it warm
+		for _, c := range x.live(ForBeats) {
+			c.stall()
+		}
+		x.setRefuse(errRefused)
+		time.Sleep(timeOfSilence)
+		synctest.Wait()
+		if v := x.path.View(); v.State != routing.PathDown || s.t.Err() == nil {
+			t.Fatalf("a path in use that is silent for %s is %s", timeOfSilence, v.State)
+		}
+	})
 }

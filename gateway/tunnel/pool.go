@@ -16,6 +16,7 @@ const maxDialing = 4
 
 // Open takes a warm tunnel, or dials one, and sends OPEN on it. warm says which.
 func (p *Path) Open(ctx context.Context, o Open) (s *Stream, warm bool, err error) {
+	p.use()
 	for {
 		t := p.take()
 		if t == nil {
