@@ -138,11 +138,17 @@ func (m *Mesh) ApplySample(ctx context.Context, c *testbed.Cluster, name string)
 	return c.Apply(ctx, string(data))
 }
 
-// Await is `kubectl wait`, quoting the object when it does not come true.
+// Await is `kubectl wait`, quoting the object when it does not come true. It needs all
+// of Causeway's processes, and ends when one of them does.
 func (m *Mesh) Await(ctx context.Context, c *testbed.Cluster, object, condition string, args ...string) error {
+	ctx, cancel := testbed.WhileRunning(ctx, m.Processes())
+	defer cancel()
 	limit := "120s"
 	all := append([]string{"wait", object, "--for=condition=" + condition, "--timeout=" + limit}, args...)
 	if _, err := c.Kubectl(ctx, nil, all...); err != nil {
+		if ended := context.Cause(ctx); ended != nil {
+			return fmt.Errorf("waiting for %s to become %s: %w", object, condition, ended)
+		}
 		get := append([]string{"get", object, "-o", "yaml"}, args...)
 		state, _ := c.Kubectl(context.WithoutCancel(ctx), nil, get...)
 		return fmt.Errorf("%s did not become %s: %w\n%s", object, condition, err, state)

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -110,6 +111,22 @@ func (p *Process) Err() error {
 		return nil
 	}
 	return fmt.Errorf("%s ended: %w; the end of %s:\n%s", p.Name, p.err, p.Log, p.Tail())
+}
+
+// WhileRunning is a context that ends, with the process's error as its cause, when one
+// of the processes does. Call the returned function when the wait is over.
+func WhileRunning(ctx context.Context, needs []*Process) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	for _, p := range needs {
+		go func() {
+			select {
+			case <-p.done:
+				cancel(p.Err())
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, func() { cancel(nil) }
 }
 
 // Tail is the end of the process's log.
