@@ -49,12 +49,13 @@ func install(t *testing.T) {
 	section(t, "Look")
 }
 
-// installTime is from the creation of the operators' Deployment to the moment when
-// the MeshFederation became Ready, as the API server's clock has them.
+// installTime is from the creation of the operators' Deployment to the first event
+// that says Ready of the MeshFederation, as the API server's clock has them.
 func installTime(t *testing.T, cluster string) time.Duration {
 	t.Helper()
 	began := kubectl(t, cluster, "-n", "causeway-system", "get", "deployment", "causeway-operator", "-o", "jsonpath={.metadata.creationTimestamp}")
-	ready := kubectl(t, cluster, "get", "meshfederation", "demo", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].lastTransitionTime}`)
+	ready, _, _ := strings.Cut(kubectl(t, cluster, "get", "events", "-A", "--field-selector", "involvedObject.kind=MeshFederation,reason=Ready",
+		"--sort-by=.metadata.creationTimestamp", "-o", `jsonpath={range .items[*]}{.metadata.creationTimestamp}{"\n"}{end}`), "\n")
 	from, err := time.Parse(time.RFC3339, began)
 	if err != nil {
 		t.Fatal(err)

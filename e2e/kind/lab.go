@@ -89,7 +89,12 @@ func (l *Lab) cluster(ctx context.Context, name string, there bool) error {
 	if l.cfg.KindConfig != "" {
 		args = append(args, "--config", l.cfg.KindConfig)
 	}
-	_, err := run(ctx, nil, "kind", args...)
+	if _, err := run(ctx, nil, "kind", args...); err != nil {
+		return err
+	}
+	// kind waits for the node alone.
+	_, err := run(ctx, nil, "kubectl", "--kubeconfig", l.kubeconfig(name), "--namespace", "kube-system",
+		"rollout", "status", "deployment/coredns", "--timeout=120s")
 	return err
 }
 

@@ -18,18 +18,22 @@ import (
 // no notification (some network file systems and bind mounts do not).
 const rescanEvery = 10 * time.Second
 
+// pollEvery is the interval where there are no notifications at all.
+const pollEvery = time.Second
+
 // Dir keeps a Source equal to a directory as kubelet projects a Secret:
 // tls.crt, tls.key and ca.crt (the bundle of our own trust domain).
 type Dir struct {
 	path    string
 	source  *Source
 	log     *slog.Logger
+	watcher func() (*fsnotify.Watcher, error)
 	problem atomic.Pointer[error] // why the latest reading was of no use; nil is none
 }
 
 // NewDir returns a watcher for path; Run makes it work.
 func NewDir(path string, source *Source, log *slog.Logger) *Dir {
-	return &Dir{path: path, source: source, log: log}
+	return &Dir{path: path, source: source, log: log, watcher: fsnotify.NewWatcher}
 }
 
 // Problem says why what the directory holds is not in force: wrapping
@@ -43,20 +47,25 @@ func (d *Dir) Problem() error {
 }
 
 // Run reads the directory, then follows it until ctx ends. Files that are not
-// there yet are waited for. An error means that the path can't be watched at all.
+// there yet are waited for. Where the kernel gives no notifications any more (their
+// number is bounded by fs.inotify.max_user_instances) it looks every second instead.
+// An error means that the path can't be a directory.
 func (d *Dir) Run(ctx context.Context) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watching %s: %w", d.path, err)
-	}
-	defer func() { _ = watcher.Close() }()
 	if err := os.MkdirAll(d.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("identity directory: %w", err)
 	}
-	if err := watcher.Add(d.path); err != nil {
-		return fmt.Errorf("watching identity directory %s: %w", d.path, err)
+	watcher, err := d.notify()
+	every := rescanEvery
+	var events chan fsnotify.Event
+	var problems chan error
+	if err != nil {
+		every = pollEvery
+		d.log.Warn("no notifications for the identity directory, looking every second instead: is fs.inotify.max_user_instances used up on this node?", "path", d.path, "error", err)
+	} else {
+		defer func() { _ = watcher.Close() }()
+		events, problems = watcher.Events, watcher.Errors
 	}
-	ticker := time.NewTicker(rescanEvery)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		d.load()
@@ -64,11 +73,23 @@ func (d *Dir) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-		case <-watcher.Events:
-		case err := <-watcher.Errors:
+		case <-events:
+		case err := <-problems:
 			d.log.Warn("watching identity directory", "path", d.path, "error", err)
 		}
 	}
+}
+
+// notify asks the kernel to tell of changes.
+func (d *Dir) notify() (*fsnotify.Watcher, error) {
+	watcher, err := d.watcher()
+	if err != nil {
+		return nil, err
+	}
+	if err := watcher.Add(d.path); err != nil {
+		return nil, errors.Join(err, watcher.Close())
+	}
+	return watcher, nil
 }
 
 // load installs what the files hold; what can't be used leaves the old in force.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -230,6 +231,32 @@ func TestSetBundlesKeepsOurOwnAndDropsOthers(t *testing.T) {
 }
 
 // A rotation must reach configurations that were handed out before it.
+func TestDirIsFollowedOnANodeWithoutNotificationsLeft(t *testing.T) {
+	ca := identitytest.NewCA(t, domain)
+	synctest.Test(t, func(t *testing.T) {
+		dir, source := t.TempDir(), identity.NewSource()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- identity.NewDir(dir, source, slog.New(slog.DiscardHandler)).Deaf().Run(ctx) }()
+		synctest.Wait()
+		cert, key := ca.Issue(id("us-east", identity.RoleGateway))
+		for name, data := range map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": ca.Bundle()} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(1500 * time.Millisecond) // virtual: it looks every second
+		synctest.Wait()
+		if !source.Ready() {
+			t.Error("the identity was not read")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestDirReloadsWithoutNewConfigs(t *testing.T) {
 	ca := identitytest.NewCA(t, domain)
 	a, b := id("us-east", identity.RoleGateway), id("eu-west", identity.RoleGateway)
