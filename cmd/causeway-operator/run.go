@@ -94,7 +94,12 @@ func newOperator(o *options, log *slog.Logger, config *rest.Config) *operator {
 		Superseded: op.superseded,
 		Log:        log, Metrics: op.metrics,
 	})
+	unknown := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "causeway_routefeed_unknown_messages_total", Help: "Messages of gateways that this version does not know, as a later one may send; skipped.",
+	})
+	op.metrics.MustRegister(unknown)
 	op.feed = routefeed.NewServer(routefeed.ServerDeps{
+		OnUnknown: unknown.Inc,
 		TLS:      op.identity.ServerConfig(op.ownGateway),
 		OnReport: op.engine.OnReport, OnGone: op.engine.OnGone, Log: log.With("room", "routefeed"),
 	})
