@@ -74,6 +74,7 @@ type Engine struct {
 	store    *storePart
 	state    policystore.State // the last one read, kept when the store is lost
 	synced   bool
+	left     bool // a federation that had been read was left: nothing of it counts any more
 	seat     *seatPart
 	seatErr  string
 	gateways map[string]*gateway
@@ -190,17 +191,22 @@ func (e *Engine) Configure(s Settings) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.settings == nil || !e.settings.equal(s) {
-		e.settings, e.register.leaving = &s, false
+		e.settings, e.left, e.register.leaving = &s, false, false
 		e.touch()
 	}
 	return nil
 }
 
-// Unconfigure forgets the federation: the MeshFederation is gone. Gateways keep
+// Unconfigure forgets the federation: the MeshFederation is gone. The View then says
+// that nothing is exported anywhere, so that what was derived goes too; gateways keep
 // their last table.
 func (e *Engine) Unconfigure() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.settings != nil {
+		e.left = e.synced
+		e.state, e.synced = policystore.State{}, false
+	}
 	e.settings = nil
 	e.touch()
 }

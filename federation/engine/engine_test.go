@@ -238,6 +238,28 @@ func TestGatewayIsAdvertisedWhereItIsExposedAndNotBeforeThatIsKnown(t *testing.T
 	}
 }
 
+func TestLeftFederationIsKnownToExportNothingUntilTheNextOneIsRead(t *testing.T) {
+	r := ready(t)
+	read := r.state
+	r.round()
+	if v := r.View(); len(v.Exports) == 0 || !v.StoreSynced {
+		t.Fatal("the rig knows no export")
+	}
+	r.Unconfigure()
+	r.onState(read) // the old client's last word
+	r.round()
+	if v := r.View(); len(v.Exports) != 0 || len(v.Policies) != 0 || !v.StoreSynced {
+		t.Errorf("after leaving: %d exports, synced %t", len(v.Exports), v.StoreSynced)
+	}
+	if err := r.Configure(settings()); err != nil {
+		t.Fatal(err)
+	}
+	r.round()
+	if v := r.View(); v.StoreSynced {
+		t.Error("the next federation counts as read before it was")
+	}
+}
+
 func TestForgottenFederationIsNotWrittenTo(t *testing.T) {
 	r := ready(t)
 	r.store = &storePart{store: new(policystore.Store)}

@@ -129,6 +129,9 @@ func (e *Engine) startStore(ctx context.Context) {
 func (e *Engine) onState(s policystore.State) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.settings == nil {
+		return // the client of a federation that was left, on its way out
+	}
 	e.state, e.synced = s, true
 	e.touch()
 }

@@ -13,7 +13,8 @@ import (
 // A change that cannot work (a missing issuer, an unreachable store, bad PEM)
 // gives a condition and leaves in force what worked before.
 //
-// Deleting it withdraws the cluster's registration, exports and policies. This is
+// Deleting it withdraws the cluster's registration, exports and policies, and deletes
+// the ServiceImports and EffectivePolicies that came from the others. Withdrawing is
 // tried for 30 seconds; if the policy store does not answer, the object goes anyway.
 // The registration then stays in the store, and the other members say ClusterDown of
 // this cluster, until a MeshFederation of the same name and cluster comes back.
