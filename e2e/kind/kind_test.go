@@ -5,9 +5,13 @@ package kind_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/causeway-mesh/causeway/e2e/kind"
 	"github.com/causeway-mesh/causeway/e2e/load"
@@ -19,6 +23,7 @@ func TestCauseway(t *testing.T) {
 		name string
 		play func(*testing.T)
 	}{
+		{"DockerBuildGivesTheSameImages", dockerBuild},
 		{"InstallAsTheGuideSays", install},
 		{"PodsReachTheFirstRegionByDNSName", firstRequest},
 		{"IdleFootprint", footprint},
@@ -34,6 +39,30 @@ func TestCauseway(t *testing.T) {
 	for _, chapter := range chapters {
 		if !t.Run(chapter.name, chapter.play) {
 			return
+		}
+	}
+}
+
+// dockerBuild holds the two ways to an image against each other: `docker build`, and
+// the archive that is made without Docker.
+func dockerBuild(t *testing.T) {
+	for _, name := range []string{"causeway-operator", "causeway-gateway"} {
+		archive := filepath.Join(bin, "images", name+"-amd64.tar")
+		size, err := os.Stat(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		figure(t, "image_compressed_mib_"+name, float64(size.Size())/(1<<20), "MiB")
+		ours, err := kind.InspectImage(t.Context(), "causeway/"+name+":"+env("IMAGE_TAG"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		built, err := kind.BuildImage(t.Context(), filepath.Join(root, "config", "images", "Dockerfile"), name, filepath.Join(bin, "dist"), ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(ours, built); diff != "" {
+			t.Errorf("%s: the archive (-) and docker build (+) differ: %s", name, diff)
 		}
 	}
 }
@@ -246,7 +275,11 @@ func reinstall(t *testing.T) {
 	}
 	nothingDerived(t, lost)
 	section(t, "Install with Helm")
-	underLoad(t, "reinstall", func(*kind.Load) {})
+	underLoad(t, "reinstall", func(l *kind.Load) {
+		if err := l.AwaitServedBy(within(t, time.Minute), lost, 250); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func uninstall(t *testing.T) {
