@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,11 +33,15 @@ func (p *Path) beat(ctx context.Context, i int) {
 // beatOnce is the life of one beat connection; it returns how many PONGs came.
 func (p *Path) beatOnce(ctx context.Context, i int) (int, error) {
 	pong := make(chan struct{}, 1) // from the tunnel's reader; full = already told
+	var pongs atomic.Int64
 	t, err := p.dial(ctx, ForBeats, Hooks{
 		OnOpen: func(in *Incoming) { _ = in.Nack(Refused) },
 		OnPong: func(t *Tunnel, rtt time.Duration) {
 			p.noteRTT(rtt)
 			p.lastSign.Store(int64(t.LastPong()))
+			if pongs.Add(1) > upAfter {
+				return // proved: the watch has no need to wake up for it
+			}
 			select {
 			case pong <- struct{}{}:
 			default:
@@ -49,14 +54,15 @@ func (p *Path) beatOnce(ctx context.Context, i int) (int, error) {
 		return 0, err
 	}
 	defer t.Close(ErrClosed)
-	return p.watch(ctx, i, t, pong)
+	err = p.watch(ctx, i, t, pong, &pongs)
+	return int(pongs.Load()), err
 }
 
 // watch pings on t until it ends, or until it has been silent and something else
 // has shown whether the path lives.
-func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}) (int, error) {
+func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}, pongs *atomic.Int64) error {
 	born := p.deps.Now()
-	patience, pongs := patience{since: born}, 0
+	patience, proved := patience{since: born}, false
 	t.Ping()
 	nextPing := p.nextBeat(born)
 	due := nextPing
@@ -65,13 +71,14 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 	for {
 		select {
 		case <-ctx.Done():
-			return pongs, ctx.Err()
+			return ctx.Err()
 		case <-t.Done():
-			return pongs, p.noteEnd(i, t, pongs)
+			return p.noteEnd(i, t, pongs.Load())
 		case <-pong:
-			if pongs++; pongs < upAfter {
+			if pongs.Load() < upAfter {
 				t.Ping() // prove the path without waiting for the next beat
-			} else if pongs == upAfter {
+			} else if !proved {
+				proved = true
 				p.note(i, witness{state: beatFresh}, nil)
 			}
 			continue
@@ -85,7 +92,7 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 		patience.woke(now, due, t.LastPong())
 		if now >= patience.ends(p.timeout()) {
 			p.note(i, witness{state: beatSilent}, nil)
-			return pongs, errors.New("silent")
+			return errors.New("silent")
 		}
 		if now >= nextPing {
 			t.Ping()
@@ -98,7 +105,7 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 
 // noteEnd records that a beat connection has ended by itself. One that never
 // answered is a failed dial: in TLS 1.3 the peer's refusal comes only after ours.
-func (p *Path) noteEnd(i int, t *Tunnel, pongs int) error {
+func (p *Path) noteEnd(i int, t *Tunnel, pongs int64) error {
 	err := t.Err()
 	if errors.Is(err, ErrPathDown) {
 		return err // the verdict is already out
