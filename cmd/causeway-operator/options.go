@@ -35,7 +35,7 @@ func defaultOptions() *options {
 		namespace:   envOr("POD_NAMESPACE", "causeway-system"),
 		podIP:       os.Getenv("POD_IP"),
 		feedAddress: ":15010", gossipAddress: ":15011", adminAddress: ":8080", logLevel: "info",
-		lease: 6 * time.Second, renew: 4 * time.Second, retry: time.Second,
+		lease: 6 * time.Second, renew: 4 * time.Second, retry: 2 * time.Second,
 	}
 }
 
