@@ -34,9 +34,9 @@ func TestGatewayAddressIsFoundInItsService(t *testing.T) {
 		exposing(ns, "gw-node", corev1.ServiceTypeNodePort),
 		exposing(ns, "gw-unscheduled", corev1.ServiceTypeNodePort),
 	} {
-		controllertest.Create(t, kube, s)
+		controllertest.CreateWithStatus(t, kube, s)
 	}
-	controllertest.Create(t, kube, &corev1.Pod{
+	controllertest.CreateWithStatus(t, kube, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "gw-node"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}},
 		Status:     corev1.PodStatus{HostIP: "198.51.100.7", HostIPs: []corev1.HostIP{{IP: "198.51.100.7"}}},

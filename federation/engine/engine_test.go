@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -290,6 +291,18 @@ func TestNobodyLeavesBeforeTheStoreClientKnowsWhatIsOurs(t *testing.T) {
 	r.registered(client, nil)
 	if err := r.leave(client); err != nil || !r.register.leaving {
 		t.Errorf("may not leave: %v", err)
+	}
+}
+
+func TestNameConflictIsSeenBeforeRegistering(t *testing.T) {
+	r := ready(t)
+	taken := r.state.Members[r.settings.Cluster]
+	taken.InstanceID = "uid-of-another"
+	r.state.Members = maps.Clone(r.state.Members)
+	r.state.Members[r.settings.Cluster] = taken
+	r.round()
+	if v := r.View(); !strings.Contains(v.NameConflict, "uid-of-another") {
+		t.Errorf("conflict %q, and the other cluster's exports are shown as ours", v.NameConflict)
 	}
 }
 

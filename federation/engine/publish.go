@@ -99,6 +99,19 @@ func (e *Engine) leave(store *policystore.Store) error {
 	return nil
 }
 
+// conflict says who holds our name: as the store said when we registered, or as it
+// shows before we have.
+func (e *Engine) conflict() string {
+	if e.register.conflict != "" || e.settings == nil {
+		return e.register.conflict
+	}
+	m, ok := e.state.Members[e.settings.Cluster]
+	if !ok || m.InstanceID == e.settings.InstanceID {
+		return ""
+	}
+	return policystore.NameTaken(e.settings.Federation, m.Name, m.InstanceID, e.settings.InstanceID).Error()
+}
+
 // writer returns the store if we may write: not while another cluster holds our
 // name, whose keys these would be.
 func (e *Engine) writer() (*policystore.Store, error) {

@@ -210,7 +210,7 @@ func (e *Engine) peerAddresses() map[federation.ClusterName][]string {
 func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]routing.Decision, now time.Duration) *View {
 	v := &View{
 		Configured: e.settings != nil, Leading: e.epoch != 0, StoreSynced: e.synced || e.left, Epoch: e.epoch,
-		Store: e.storeStatus(), Gossip: e.gossipStatus(know), NameConflict: e.register.conflict,
+		Store: e.storeStatus(), Gossip: e.gossipStatus(know), NameConflict: e.conflict(),
 		Registration: e.register.failure,
 		Exports:      e.state.Exports, Policies: e.state.Policies, Gateways: e.gatewayViews(now),
 		Decisions: decisions, Table: e.table.Version,

@@ -97,8 +97,13 @@ func (s *Store) mine(b before) error {
 	if b.memberModified == 0 || s.instance == "" || b.memberInstanceID == s.instance {
 		return nil
 	}
+	return NameTaken(s.cfg.Federation, s.cfg.Cluster, b.memberInstanceID, s.instance)
+}
+
+// NameTaken is ErrNameTaken with who holds the name, by instance ID, and what to do.
+func NameTaken(federationName string, cluster federation.ClusterName, theirs, ours string) error {
 	return fmt.Errorf("%w: %q in federation %q belongs to the cluster with instance ID %s, ours is %s; give this cluster another name, or remove the other one's registration",
-		ErrNameTaken, s.cfg.Cluster, s.cfg.Federation, b.memberInstanceID, s.instance)
+		ErrNameTaken, cluster, federationName, theirs, ours)
 }
 
 // write puts value under key if nothing that was read has changed since.
