@@ -65,7 +65,7 @@ const pollEvery = 200 * time.Millisecond
 // It can be run again.
 func Run(ctx context.Context, c client.Client, cfg Config) error {
 	r := run{client: c, cfg: cfg.withDefaults()}
-	for _, step := range []func(context.Context) error{r.leave, r.release, r.remove, r.gone} {
+	for _, step := range []func(context.Context) error{r.leave, r.release, r.remove, r.gone, r.release} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -99,14 +99,32 @@ func (r run) leave(ctx context.Context) error {
 	})
 }
 
-// release takes our finalizer off what users wrote.
+// release takes our finalizer off what users wrote, until a look finds none: an
+// operator that has not yet seen that its MeshFederation is gone puts it on again.
 func (r run) release(ctx context.Context) error {
-	for _, list := range []client.ObjectList{&api.RoutingPolicyList{}, &mcs.ServiceExportList{}} {
-		if err := r.each(ctx, list, func(o client.Object) error { return r.unfinalize(ctx, o) }); err != nil {
-			return fmt.Errorf("taking the finalizer off: %w", err)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		held := 0
+		for _, list := range []client.ObjectList{&api.RoutingPolicyList{}, &mcs.ServiceExportList{}} {
+			if err := r.each(ctx, list, func(o client.Object) error {
+				if controllerutil.ContainsFinalizer(o, api.Finalizer) {
+					held++
+				}
+				return r.unfinalize(ctx, o)
+			}); err != nil {
+				return fmt.Errorf("taking the finalizer off: %w", err)
+			}
+		}
+		if held == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("taking the finalizer off: it is put on again: %w", ctx.Err())
+		case <-tick.C:
 		}
 	}
-	return nil
 }
 
 func (r run) unfinalize(ctx context.Context, o client.Object) error {

@@ -132,6 +132,33 @@ func TestCleanupWithoutAnOperatorWaitsItsTimeAndLetsGo(t *testing.T) {
 	}
 }
 
+func TestCleanupOutlastsAnOperatorThatPutsTheFinalizerOnAgain(t *testing.T) {
+	i := install(t)
+	again := make(chan error, 1)
+	// An operator that has not yet seen that the MeshFederation is gone.
+	go func() {
+		p := i.policy.DeepCopy()
+		for t.Context().Err() == nil {
+			if kube.Get(t.Context(), client.ObjectKeyFromObject(p), p) != nil || controllerutil.ContainsFinalizer(p, api.Finalizer) {
+				continue
+			}
+			before := p.DeepCopy()
+			controllerutil.AddFinalizer(p, api.Finalizer)
+			again <- kube.Patch(t.Context(), p, client.MergeFrom(before))
+			return
+		}
+	}()
+	if err := Run(t.Context(), kube, Config{Namespace: i.namespace, Withdraw: 100 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-again; err != nil {
+		t.Fatal(err)
+	}
+	if !controllertest.Exists(t, kube, i.policy) || len(i.policy.Finalizers) != 0 {
+		t.Errorf("finalizers of the policy: %v", i.policy.Finalizers)
+	}
+}
+
 func TestCleanupThatCannotEndNamesWhatIsLeft(t *testing.T) {
 	i := install(t)
 	i.imported.Finalizers = []string{"example.org/holds"}
