@@ -115,6 +115,8 @@ func TestSilentTunnelIsFoundAndItsStreamReset(t *testing.T) {
 		if !errors.Is(s.Err(), ErrSilent) {
 			t.Fatalf("the stream ended with %v", s.Err())
 		}
+		time.Sleep(idleProbe + DefaultPathConfig().Keepalive) // nobody waits for the idle one
+		synctest.Wait()
 		if v := x.path.View(); v.State != routing.PathUp || v.Idle != 2 || len(x.live(ForData)) != 2 {
 			t.Fatalf("the path is %s with %d warm tunnels, %d of them alive, want two fresh ones", v.State, v.Idle, len(x.live(ForData)))
 		}

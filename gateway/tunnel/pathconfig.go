@@ -32,8 +32,9 @@ type PathConfig struct {
 	DialTimeout time.Duration
 	// BackoffMin and BackoffMax bound the jittered wait between failed dials.
 	BackoffMin, BackoffMax time.Duration
-	// Keepalive is the interval of PINGs on data tunnels, which find the dead ones,
-	// within two intervals, and keep the delay floor young.
+	// Keepalive is the interval of PINGs on data tunnels that carry a stream, which
+	// find the dead ones within two intervals, and keep the delay floor young. Idle ones
+	// are asked every 15 s at most.
 	Keepalive time.Duration
 	// IdleDecay is the interval at which a raised number of warm tunnels sinks by one.
 	IdleDecay time.Duration

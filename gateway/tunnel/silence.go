@@ -41,12 +41,20 @@ func (s signs) dead(timeout time.Duration) bool {
 	return !s.delivering && !s.clogged && s.now-s.heard >= timeout
 }
 
+// idleProbe is how long a tunnel that carries nothing may say nothing before it is
+// asked: nobody waits for it, and beats watch the path.
+const idleProbe = 15 * time.Second
+
 // Probe asks for a sign of life, and closes the tunnel with ErrSilent if the last
 // such question is older than timeout and nothing has come since. Called at an
 // interval longer than timeout, it finds a dead connection within two of them.
 func (t *Tunnel) Probe(timeout time.Duration) {
 	now := t.now().Truncate(time.Microsecond)
 	t.mu.Lock()
+	if t.probe.sent == 0 && t.stream == nil && now-time.Duration(t.heard.Load()) < idleProbe {
+		t.mu.Unlock()
+		return
+	}
 	if t.probe.sent == 0 {
 		t.probe = probe{sent: max(now, time.Microsecond), clogged: t.probe.data}
 		sent := t.probe.sent
