@@ -4,6 +4,7 @@ package kind_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -128,7 +129,7 @@ func openGuide() (err error) {
 		"KUBECONFIG=" + lab.Kubeconfig, "STORE_HOST=" + kind.StoreContainer, "STORE_DOCKER_ARGS=--network kind",
 		"EXPOSE=NodePort", "OVERLAY=overlays/nodeport", "IMAGE_TAG=" + env("IMAGE_TAG"),
 	}
-	return os.RemoveAll(filepath.Join(root, "certs"))
+	return errors.Join(os.RemoveAll(filepath.Join(root, "certs")), os.RemoveAll(filepath.Join(root, "store")))
 }
 
 func tearDown(ctx context.Context) {
