@@ -13,7 +13,7 @@ EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 ARCHS   ?= amd64 arm64
 comma   := ,
 # Builds the kustomize bases, images and releases; its flags say what is stamped.
-PACKAGE = $(BIN)/tools/packaging --dist $(BIN)/dist --version "$(VERSION)" --revision "$(or $(COMMIT),unknown)" --epoch $(EPOCH)
+PACKAGE = "$(BIN)/tools/packaging" --dist "$(BIN)/dist" --version "$(VERSION)" --revision "$(or $(COMMIT),unknown)" --epoch $(EPOCH)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 # -race needs cgo and a C compiler; without one the tests run without it.
 RACE    = $(shell command -v gcc >/dev/null 2>&1 && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
@@ -31,9 +31,9 @@ prerequisites:
 .PHONY: build
 build: prerequisites ## build Causeway's own commands into bin/
 	@echo "building causeway-operator, causeway-gateway, causewayctl, causeway-demo ($(VERSION)); some minutes from cold, seconds after"
-	@mkdir -p $(BIN)
-	@$(GOBUILD) -o $(BIN)/ ./cmd/...
-	@$(GOBUILD) -o $(BIN)/causeway-demo ./e2e/demo
+	@mkdir -p "$(BIN)"
+	@$(GOBUILD) -o "$(BIN)/" ./cmd/...
+	@$(GOBUILD) -o "$(BIN)/causeway-demo" ./e2e/demo
 
 .PHONY: assets
 assets: prerequisites ## build the parts of a test cluster (API server, etcd, cert-manager …) into bin/
@@ -41,7 +41,7 @@ assets: prerequisites ## build the parts of a test cluster (API server, etcd, ce
 
 .PHONY: demo
 demo: assets build ## three clusters in three regions, a region dies, traffic moves; ONCE=1 exits afterwards
-	@exec $(BIN)/causeway-demo
+	@exec "$(BIN)/causeway-demo"
 
 .PHONY: test
 test: assets build ## vet, unit tests, tests against a real API server, the chart, and three process clusters end to end
@@ -71,6 +71,7 @@ kind-prerequisites:
 	@missing=; for tool in docker kind curl ldd; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	[ -z "$$missing" ] || { echo "make e2e-kind needs on PATH:$$missing" >&2; exit 1; }
 	@docker version >/dev/null 2>&1 || { echo "make e2e-kind needs a Docker engine: none answers at DOCKER_HOST='$${DOCKER_HOST:-}'" >&2; exit 1; }
+	@hack/previous.sh --check
 
 # KIND_NODE_IMAGE and KIND_CONFIG go to kind; E2E_EXEC goes before the test, for an engine in a network
 # namespace of its own; E2E_KEEP=1 leaves the clusters up, E2E_REUSE=1 takes those that are.
@@ -78,10 +79,10 @@ kind-prerequisites:
 e2e-kind: kind-prerequisites packaging-tools build ## three real kind clusters: install, region loss, rollouts, upgrade, uninstall; RUN= selects
 	@$(MAKE) --no-print-directory images ARCHS=amd64
 	@hack/previous.sh
-	@$(GOBUILD) -o $(BIN)/e2e-app ./e2e/app
-	@go test -c -tags e2ekind -o $(BIN)/e2e-kind.test ./e2e/kind
-	@cd e2e/kind && PATH="$(BIN):$$PATH" E2E_BIN=$(BIN) E2E_OUT=$(CURDIR)/out/e2e-kind IMAGE_TAG="$(VERSION)" \
-	  $(E2E_EXEC) $(BIN)/e2e-kind.test -test.v -test.timeout 30m $(if $(RUN),-test.run '$(RUN)')
+	@$(GOBUILD) -o "$(BIN)/e2e-app" ./e2e/app
+	@go test -c -tags e2ekind -o "$(BIN)/e2e-kind.test" ./e2e/kind
+	@cd e2e/kind && PATH="$(BIN):$$PATH" E2E_BIN="$(BIN)" E2E_OUT="$(CURDIR)/out/e2e-kind" IMAGE_TAG="$(VERSION)" \
+	  $(E2E_EXEC) "$(BIN)/e2e-kind.test" -test.v -test.timeout 30m $(if $(RUN),-test.run '$(RUN)')
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 20s) each
@@ -91,7 +92,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s) each
 
 .PHONY: bench
 bench: build assets ## the figures that exist so far: the demo's
-	@ONCE=1 $(BIN)/causeway-demo | grep -E '^[a-z_]+ [0-9.]+ [A-Za-z]+$$'
+	@ONCE=1 "$(BIN)/causeway-demo" | grep -E '^[a-z_]+ [0-9.]+ [A-Za-z]+$$'
 
 .PHONY: lint
 lint: ## gofmt, go vet, and golangci-lint where it is installed
@@ -101,39 +102,39 @@ lint: ## gofmt, go vet, and golangci-lint where it is installed
 
 .PHONY: packaging
 packaging: prerequisites
-	@cd hack/packaging && CGO_ENABLED=0 go build -trimpath -o $(BIN)/tools/packaging .
+	@cd hack/packaging && CGO_ENABLED=0 go build -trimpath -o "$(BIN)/tools/packaging" .
 
 .PHONY: dist
 dist: prerequisites
 	@echo "building for linux: $(ARCHS) ($(VERSION)); some minutes from cold"
 	@for arch in $(ARCHS); do \
-	  mkdir -p $(BIN)/dist/linux-$$arch; GOOS=linux GOARCH=$$arch $(GOBUILD) -o $(BIN)/dist/linux-$$arch/ ./cmd/...; done
+	  mkdir -p "$(BIN)/dist/linux-$$arch"; GOOS=linux GOARCH=$$arch $(GOBUILD) -o "$(BIN)/dist/linux-$$arch/" ./cmd/...; done
 
 .PHONY: images
 images: dist packaging ## images as bin/images/<name>-<arch>.tar for `kind load image-archive`; no Docker; ARCHS= selects
-	@$(PACKAGE) images --archs $(subst $() ,$(comma),$(strip $(ARCHS))) --out $(BIN)/images
+	@$(PACKAGE) images --archs $(subst $() ,$(comma),$(strip $(ARCHS))) --out "$(BIN)/images"
 
 .PHONY: docker-images
 docker-images: dist ## the same images by `docker build`, for the first of ARCHS
 	@for name in causeway-operator causeway-gateway causewayctl; do \
 	  docker build --quiet --file config/images/Dockerfile --target $$name --platform linux/$(firstword $(ARCHS)) \
 	    --build-arg TARGETARCH=$(firstword $(ARCHS)) --build-arg VERSION="$(VERSION)" --build-arg REVISION="$(or $(COMMIT),unknown)" \
-	    --tag causeway/$$name:$(VERSION) $(BIN)/dist; done
+	    --tag causeway/$$name:$(VERSION) "$(BIN)/dist"; done
 
 .PHONY: release
 release: packaging ## everything of a release, checksummed, into bin/release/
-	@rm -rf $(BIN)/dist
+	@rm -rf "$(BIN)/dist"
 	@$(MAKE) --no-print-directory dist ARCHS="amd64 arm64"
-	@mkdir -p $(BIN)/dist/darwin-arm64; GOOS=darwin GOARCH=arm64 $(GOBUILD) -o $(BIN)/dist/darwin-arm64/ ./cmd/causewayctl
-	@$(PACKAGE) release --out $(BIN)/release
-	@cat $(BIN)/release/SHA256SUMS
+	@mkdir -p "$(BIN)/dist/darwin-arm64"; GOOS=darwin GOARCH=arm64 $(GOBUILD) -o "$(BIN)/dist/darwin-arm64/" ./cmd/causewayctl
+	@$(PACKAGE) release --out "$(BIN)/release"
+	@cat "$(BIN)/release/SHA256SUMS"
 
 .PHONY: release-check
 release-check: release ## build the release once more and compare every byte
-	@cp $(BIN)/release/SHA256SUMS $(BIN)/release-first.sums
+	@cp "$(BIN)/release/SHA256SUMS" "$(BIN)/release-first.sums"
 	@$(MAKE) --no-print-directory release >/dev/null
-	@$(PACKAGE) check --out $(BIN)/release
-	@diff $(BIN)/release-first.sums $(BIN)/release/SHA256SUMS && rm $(BIN)/release-first.sums && echo "two builds gave the same bytes"
+	@$(PACKAGE) check --out "$(BIN)/release"
+	@diff "$(BIN)/release-first.sums" "$(BIN)/release/SHA256SUMS" && rm "$(BIN)/release-first.sums" && echo "two builds gave the same bytes"
 
 .PHONY: generate
 generate: ## deep-copies, CRDs, RBAC, kustomize bases, docs/chart-values.md, protobuf

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images of the previous version, the commit that hack/previous-version names, into
 # bin/previous/images with the tag "previous": what the upgrade and skew tests run beside the new one.
-# A second run builds nothing. Needs git and the commit in this clone.
+# A second run builds nothing. Needs git and the commit in this clone; --check says whether it is there, and ends.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=$PWD/bin/previous
@@ -10,6 +10,7 @@ if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
   echo "hack/previous-version names $commit, which this clone does not have: fetch the whole history (git fetch --unshallow)" >&2
   exit 1
 fi
+if [ "${1:-}" = --check ]; then exit 0; fi
 if [ "$(cat "$out/.commit" 2>/dev/null)" = "$commit" ]; then exit 0; fi
 echo "building the images of the previous version, $commit; some minutes from cold" >&2
 rm -rf "$out"

@@ -22,7 +22,9 @@ func uninstallCommand(f *flags) *cobra.Command {
 MeshFederation, ServiceImports with their Services and EndpointSlices,
 EffectivePolicies, and the Certificates. RoutingPolicies and ServiceExports are yours
 and stay; only Causeway's finalizer is taken off them. Run it before you delete the
-installation itself (kubectl delete -k); the Helm chart does so by itself.`,
+installation itself (kubectl delete -k, of config/gateway, config/operator and
+config/rbac: config/default holds the CRDs too, and they take what you wrote along);
+the Helm chart does so by itself.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := f.rest(f.context)
@@ -40,7 +42,7 @@ installation itself (kubectl delete -k); the Helm chart does so by itself.`,
 			if err := cleanup.Run(ctx, c, cfg); err != nil {
 				return fmt.Errorf("cleaning up: %w", err)
 			}
-			cfg.Say("nothing of Causeway's own is left but the installation itself: delete that with kubectl delete -k, or helm uninstall")
+			cfg.Say("nothing of Causeway's own is left but the installation itself: delete that with kubectl delete -k (config/gateway, config/operator, config/rbac), or helm uninstall")
 			return nil
 		},
 	}

@@ -1,10 +1,13 @@
 package preflight
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -94,6 +97,42 @@ func TestMissingRightsAreNamedWithWhatToApply(t *testing.T) {
 	}
 }
 
+func TestOperatorThatMayNotAskForItsRightsStarts(t *testing.T) {
+	if err := server.Install(controllertest.Causeway, controllertest.MCS); err != nil {
+		t.Fatal(err)
+	}
+	// As where system:basic-user is bound to nobody.
+	config := rest.CopyConfig(server.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "mute", Groups: []string{"mute"}}
+	admin := clientset(t, "")
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "mute"},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:discovery"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "mute"}}}
+	if _, err := admin.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	basic, err := admin.RbacV1().ClusterRoleBindings().Get(t.Context(), "system:basic-user", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := basic.Subjects
+	basic.Subjects = nil
+	if basic, err = admin.RbacV1().ClusterRoleBindings().Update(t.Context(), basic, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		basic.Subjects = before
+		_, _ = admin.RbacV1().ClusterRoleBindings().Update(context.Background(), basic, metav1.UpdateOptions{})
+	})
+	mute, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(t.Context(), mute, namespace); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSilentAPIServerIsNoFinding(t *testing.T) {
 	c, err := kubernetes.NewForConfig(&rest.Config{Host: "https://127.0.0.1:1"})
 	if err != nil {
@@ -101,5 +140,23 @@ func TestSilentAPIServerIsNoFinding(t *testing.T) {
 	}
 	if err := Check(t.Context(), c, namespace); err == nil || strings.Contains(err.Error(), "does not know") || !strings.Contains(err.Error(), "asking the API server") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestCheckEndsWithItsContextWhateverTheAPIServerDoes(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // connects, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := kubernetes.NewForConfig(&rest.Config{Host: "http://" + l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := Check(ctx, c, namespace); err == nil || time.Since(began) > 10*time.Second {
+		t.Errorf("%v after %s", err, time.Since(began))
 	}
 }

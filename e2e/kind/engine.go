@@ -1,9 +1,6 @@
 package kind
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // Pause stops every process of a cluster's node in its tracks: no RST, no FIN.
 func Pause(ctx context.Context, cluster string) error {
@@ -27,11 +24,10 @@ func LoadIntoDocker(ctx context.Context, archives ...string) error {
 	return nil
 }
 
-// RemoveStore removes the policy store's container and its data.
+// RemoveStore removes the policy store's container; its data is a folder here.
 func RemoveStore(ctx context.Context) error {
-	_, container := run(ctx, nil, "docker", "rm", "--force", "--volumes", StoreContainer)
-	_, volume := run(ctx, nil, "docker", "volume", "rm", "--force", StoreContainer)
-	return errors.Join(container, volume)
+	_, err := run(ctx, nil, "docker", "rm", "--force", "--volumes", StoreContainer)
+	return err
 }
 
 // Helm runs helm against one cluster.

@@ -37,19 +37,20 @@ type Lab struct {
 	cfg        Config
 }
 
-// New makes the clusters, all at the same time.
+// New makes the clusters, all at the same time. With an error comes the lab that was
+// begun: Delete removes what there is of it.
 func New(ctx context.Context, cfg Config) (*Lab, error) {
 	l := &Lab{cfg: cfg, Kubeconfig: filepath.Join(cfg.Dir, "kubeconfig")}
 	there, err := run(ctx, nil, "kind", "get", "clusters")
 	if err != nil {
-		return nil, err
+		return l, err
 	}
 	var group errgroup.Group
 	for _, name := range cfg.Clusters {
 		group.Go(func() error { return l.cluster(ctx, name, contains(there, Prefix+name)) })
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return l, err
 	}
 	return l, l.merge(ctx)
 }

@@ -4,6 +4,7 @@ package kind_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,20 +40,23 @@ func TestMain(m *testing.M) { os.Exit(suite(m)) }
 func suite(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
+	code := 1
 	if err := setUp(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e-kind:", err)
-		if lab != nil {
-			lab.Collect(ctx, filepath.Join(out, "artifacts"))
-		}
-		return 1
+	} else {
+		code = m.Run()
 	}
-	code := m.Run()
+	if lab == nil {
+		return code // nothing was begun
+	}
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+	defer cancel()
 	if code != 0 {
-		lab.Collect(context.WithoutCancel(ctx), filepath.Join(out, "artifacts"))
+		lab.Collect(after, filepath.Join(out, "artifacts"))
 		fmt.Fprintln(os.Stderr, "e2e-kind: logs, objects, events and tables of the failed run are in", filepath.Join(out, "artifacts"))
 	}
-	if os.Getenv("E2E_KEEP") == "" {
-		tearDown(context.WithoutCancel(ctx))
+	if env("E2E_KEEP") == "" {
+		tearDown(after)
 	}
 	return code
 }
@@ -125,7 +129,7 @@ func openGuide() (err error) {
 		"KUBECONFIG=" + lab.Kubeconfig, "STORE_HOST=" + kind.StoreContainer, "STORE_DOCKER_ARGS=--network kind",
 		"EXPOSE=NodePort", "OVERLAY=overlays/nodeport", "IMAGE_TAG=" + env("IMAGE_TAG"),
 	}
-	return os.RemoveAll(filepath.Join(root, "certs"))
+	return errors.Join(os.RemoveAll(filepath.Join(root, "certs")), os.RemoveAll(filepath.Join(root, "store")))
 }
 
 func tearDown(ctx context.Context) {
