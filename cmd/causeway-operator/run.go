@@ -100,8 +100,8 @@ func newOperator(o *options, log *slog.Logger, config *rest.Config) *operator {
 	op.metrics.MustRegister(unknown)
 	op.feed = routefeed.NewServer(routefeed.ServerDeps{
 		OnUnknown: unknown.Inc,
-		TLS:      op.identity.ServerConfig(op.ownGateway),
-		OnReport: op.engine.OnReport, OnGone: op.engine.OnGone, Log: log.With("room", "routefeed"),
+		TLS:       op.identity.ServerConfig(op.ownGateway),
+		OnReport:  op.engine.OnReport, OnGone: op.engine.OnGone, Log: log.With("room", "routefeed"),
 	})
 	return op
 }

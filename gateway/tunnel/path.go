@@ -58,7 +58,7 @@ type Path struct {
 	inUse    atomic.Int64
 	slot     uint32 // of beatSlots, by the peer's cluster
 	hot      atomic.Bool
-	lastOpen atomic.Int64 // our clock at the last OPEN of ours
+	lastOpen atomic.Int64                // our clock at the last OPEN of ours
 	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
 	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
 
