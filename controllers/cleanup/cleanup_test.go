@@ -38,13 +38,30 @@ type installed struct {
 
 func install(t *testing.T) installed {
 	t.Helper()
-	ns := controllertest.Namespace(t, kube, "cleanup")
+	i := objects(controllertest.Namespace(t, kube, "cleanup"))
+	for _, o := range i.all() {
+		if err := kube.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		i.export.Finalizers = nil
+		_ = kube.Update(context.Background(), i.export)
+	})
+	return i
+}
+
+func (i installed) all() []client.Object {
+	return []client.Object{i.federation, i.derived, i.foreign, i.export, i.imported, i.policy, i.effective, i.certificate, i.secret, i.userSecret}
+}
+
+func objects(ns string) installed {
 	ours := map[string]string{api.LabelManagedBy: api.ManagedBy}
 	at := func(name string, labels map[string]string, finalizers ...string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels, Finalizers: finalizers}
 	}
 	ports := corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}
-	i := installed{
+	return installed{
 		namespace: ns,
 		federation: &api.MeshFederation{ObjectMeta: metav1.ObjectMeta{Name: ns, Finalizers: []string{api.Finalizer}}, Spec: api.MeshFederationSpec{
 			Federation: "demo", Cluster: api.ClusterIdentity{Name: "a", Region: "r"}, TrustDomain: "mesh.example.org",
@@ -65,16 +82,6 @@ func install(t *testing.T) installed {
 		secret:     &corev1.Secret{ObjectMeta: at(api.CertificateGateway, nil)},
 		userSecret: &corev1.Secret{ObjectMeta: at("causeway-ca", nil)},
 	}
-	for _, o := range []client.Object{i.federation, i.derived, i.foreign, i.export, i.imported, i.policy, i.effective, i.certificate, i.secret, i.userSecret} {
-		if err := kube.Create(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() {
-		i.export.Finalizers = nil
-		_ = kube.Update(context.Background(), i.export)
-	})
-	return i
 }
 
 func TestCleanupRemovesWhatIsOursAndLeavesWhatIsTheUsers(t *testing.T) {

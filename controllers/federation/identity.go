@@ -110,6 +110,10 @@ func (c *Controller) issuer(ctx context.Context, f *api.MeshFederation) (finding
 	if ref.Group != "" && ref.Group != certmanager.SchemeGroupVersion.Group {
 		return finding{ok: true}, nil // an external issuer: its Certificates speak for it
 	}
+	if ref.Kind != "" && ref.Kind != certmanager.IssuerKind && ref.Kind != certmanager.ClusterIssuerKind {
+		return finding{reason: api.ReasonIssuerNotFound, message: fmt.Sprintf(
+			"spec.issuerRef.kind is %s: cert-manager.io has Issuer and ClusterIssuer; for an external issuer set spec.issuerRef.group; an identity issued earlier stays in use", ref.Kind)}, nil
+	}
 	var conditions []certmanager.IssuerCondition
 	var err error
 	where := "ClusterIssuer " + ref.Name

@@ -28,6 +28,12 @@ func TestMissingClusterIssuerIsNamed(t *testing.T) {
 	r.want("mesh", api.ConditionIdentityReady, metav1.ConditionFalse, api.ReasonIssuerNotFound, "ClusterIssuer nobody")
 }
 
+func TestUnknownKindOfIssuerIsNamed(t *testing.T) {
+	r := newRig(t)
+	r.create("mesh", func(s *api.MeshFederationSpec) { s.IssuerRef = api.IssuerReference{Name: "causeway", Kind: "Vault"} })
+	r.want("mesh", api.ConditionIdentityReady, metav1.ConditionFalse, api.ReasonIssuerNotFound, "spec.issuerRef.kind is Vault")
+}
+
 func TestIssuerThatIsNotReadyIsToldInItsOwnWords(t *testing.T) {
 	r := newRig(t)
 	r.issuer("broken", cmmeta.ConditionFalse, `secret "root" not found`)

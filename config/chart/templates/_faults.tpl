@@ -27,6 +27,12 @@ commonLabels names {{ $key }}: the chart and its selectors set the labels of app
 {{- end }}
 {{- end }}
 
+{{/* Not empty where an address ends in a port that cannot be. */}}
+{{- define "causeway.badPort" -}}
+{{- $port := regexFind ":[0-9]+$" . | trimPrefix ":" -}}
+{{- if and $port (or (lt (atoi $port) 1) (gt (atoi $port) 65535)) }}bad{{ end -}}
+{{- end }}
+
 {{- define "causeway.faults.replicas" -}}
 {{- if lt (int .Values.operator.replicas) 1 }}
 operator.replicas is {{ .Values.operator.replicas }}: set 1 or more, 2 to survive the loss of a node
@@ -60,10 +66,14 @@ gateway.expose.addresses is set and meshFederation.create is false: write them i
 {{- end }}
 {{- if ne (len .) $replicas }}
 gateway.expose.addresses has {{ len . }} addresses for {{ $replicas }} replicas: give exactly one for each replica, in order
+{{- else if ne (len .) (len (uniq .)) }}
+gateway.expose.addresses names an address twice: each replica needs its own, since peers connect to each one
 {{- end }}
 {{- range . }}
 {{- if not (regexMatch "^([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$" .) }}
 gateway.expose.addresses: {{ . | quote }} is no address: write host or host:port, an IPv6 address in brackets
+{{- else if include "causeway.badPort" . }}
+gateway.expose.addresses: {{ . | quote }} has no port that exists: 1 to 65535
 {{- end }}
 {{- end }}
 {{- end }}
@@ -85,6 +95,11 @@ trustDomain is missing: set the SPIFFE trust domain that your issuer issues for,
 {{- if not .Values.issuerRef.name }}
 issuerRef.name is missing: name the cert-manager issuer of this cluster's identities
 {{- end }}
+{{- with .Values.issuerRef }}
+{{- if and (eq .group "cert-manager.io") (not (has (default "ClusterIssuer" .kind) (list "Issuer" "ClusterIssuer"))) }}
+issuerRef.kind is {{ .kind }}: cert-manager.io has Issuer and ClusterIssuer; for an external issuer set issuerRef.group too
+{{- end }}
+{{- end }}
 {{- if not .Values.policyStore.secretName }}
 policyStore.secretName is missing: name the Secret in causeway-system that holds ca.crt, tls.crt and tls.key for the store
 {{- end }}
@@ -94,6 +109,8 @@ policyStore.endpoints is empty: give the etcd members' URLs, for example --set '
 {{- range .Values.policyStore.endpoints }}
 {{- if not (regexMatch "^https://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$" .) }}
 policyStore.endpoints: {{ . | quote }} cannot be used: write https://host:port; plain http is refused because members tell each other there whom to trust
+{{- else if include "causeway.badPort" . }}
+policyStore.endpoints: {{ . | quote }} has no port that exists: 1 to 65535
 {{- end }}
 {{- end }}
 {{- range .Values.seeds }}

@@ -258,7 +258,7 @@ func TestTheMeshFederationSaysWhatTheValuesSay(t *testing.T) {
 		t.Errorf("%+v", f.Spec)
 	}
 	want := []api.GatewayAddress{
-		{Instance: "causeway-gateway-0", Address: "gw-0.example.org"}, {Instance: "causeway-gateway-1", Address: "10.0.0.2:443"},
+		{Instance: "causeway-gateway-0", Address: "gw-0.example.org:15443"}, {Instance: "causeway-gateway-1", Address: "10.0.0.2:443"},
 	}
 	if !slices.Equal(f.Spec.Gateway.Addresses, want) || len(f.Spec.Seeds) != 1 || len(f.Spec.TrustBundles) != 1 {
 		t.Errorf("%+v", f.Spec)

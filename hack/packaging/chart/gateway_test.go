@@ -106,3 +106,20 @@ func TestGoLeavesATenthOfTheMemoryLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestAddressesWithoutAPortHaveThatOfTheExposure(t *testing.T) {
+	for name, one := range map[string]struct{ expose, want string }{
+		"load balancer": {`port: 443, addresses: [a, "[fd00::1]"]`, "a:443 [fd00::1]:443"},
+		"host port":     {`type: HostPort, hostPort: 9443, addresses: ["a:1", b]`, "a:1 b:9443"},
+		"pod network":   {`type: None, port: 443, addresses: [a, "b:2"]`, "a:15443 b:2"},
+	} {
+		f := find[*api.MeshFederation](t, rendered(t, `gateway: {expose: {`+one.expose+`}}`), "demo")
+		var got []string
+		for _, a := range f.Spec.Gateway.Addresses {
+			got = append(got, string(a.Address))
+		}
+		if strings.Join(got, " ") != one.want {
+			t.Errorf("%s: %v, want %s", name, got, one.want)
+		}
+	}
+}
