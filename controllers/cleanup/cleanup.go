@@ -24,7 +24,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -152,12 +151,26 @@ func (r run) remove(ctx context.Context) error {
 		}
 	}
 	for _, name := range []string{api.CertificateOperator, api.CertificateGateway} {
-		at := metav1.ObjectMeta{Namespace: r.cfg.Namespace, Name: name}
-		for _, o := range []client.Object{&certmanager.Certificate{ObjectMeta: at}, &corev1.Secret{ObjectMeta: at}} {
-			if err := r.client.Delete(ctx, o); ignoreAbsent(err) != nil {
-				return fmt.Errorf("deleting %T %s/%s: %w", o, at.Namespace, at.Name, err)
-			}
+		key := client.ObjectKey{Namespace: r.cfg.Namespace, Name: name}
+		// cert-manager's mark on a Secret is what ours is on a Certificate.
+		if err := errors.Join(
+			r.removeMarked(ctx, key, &certmanager.Certificate{}, func(o client.Object) bool { return o.GetLabels()[api.LabelManagedBy] == api.ManagedBy }),
+			r.removeMarked(ctx, key, &corev1.Secret{}, func(o client.Object) bool { return o.GetAnnotations()[certmanager.CertificateNameKey] == name }),
+		); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// removeMarked deletes an object that bears the mark.
+func (r run) removeMarked(ctx context.Context, key client.ObjectKey, o client.Object, marked func(client.Object) bool) error {
+	err := r.client.Get(ctx, key, o)
+	if err == nil && marked(o) {
+		err = r.client.Delete(ctx, o)
+	}
+	if err = ignoreAbsent(err); err != nil {
+		return fmt.Errorf("deleting %T %s: %w", o, key, err)
 	}
 	return nil
 }

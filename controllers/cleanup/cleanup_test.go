@@ -25,15 +25,15 @@ func TestMain(m *testing.M) { os.Exit(controllertest.Run(m, &kube)) }
 
 // installed is a cluster with all that Causeway makes, and what users wrote.
 type installed struct {
-	namespace          string
-	federation         *api.MeshFederation
-	derived, foreign   *corev1.Service
-	export             *mcs.ServiceExport
-	imported           *mcs.ServiceImport
-	policy             *api.RoutingPolicy
-	effective          *api.EffectivePolicy
-	certificate        *certmanager.Certificate
-	secret, userSecret *corev1.Secret
+	namespace                     string
+	federation                    *api.MeshFederation
+	derived, foreign              *corev1.Service
+	export                        *mcs.ServiceExport
+	imported                      *mcs.ServiceImport
+	policy                        *api.RoutingPolicy
+	effective                     *api.EffectivePolicy
+	certificate                   *certmanager.Certificate
+	secret, ownSecret, userSecret *corev1.Secret
 }
 
 func install(t *testing.T) installed {
@@ -52,7 +52,7 @@ func install(t *testing.T) installed {
 }
 
 func (i installed) all() []client.Object {
-	return []client.Object{i.federation, i.derived, i.foreign, i.export, i.imported, i.policy, i.effective, i.certificate, i.secret, i.userSecret}
+	return []client.Object{i.federation, i.derived, i.foreign, i.export, i.imported, i.policy, i.effective, i.certificate, i.secret, i.ownSecret, i.userSecret}
 }
 
 func objects(ns string) installed {
@@ -79,7 +79,9 @@ func objects(ns string) installed {
 			Origin: "a", PolicyName: "checkout", Targets: []string{"checkout"}, Regions: []string{"r"}}},
 		certificate: &certmanager.Certificate{ObjectMeta: at(api.CertificateGateway, ours), Spec: certmanager.CertificateSpec{
 			SecretName: api.CertificateGateway, URIs: []string{"spiffe://x/y"}, IssuerRef: cmmeta.IssuerReference{Name: "i"}}},
-		secret:     &corev1.Secret{ObjectMeta: at(api.CertificateGateway, nil)},
+		secret: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: api.CertificateGateway,
+			Annotations: map[string]string{certmanager.CertificateNameKey: api.CertificateGateway}}},
+		ownSecret:  &corev1.Secret{ObjectMeta: at(api.CertificateOperator, nil)},
 		userSecret: &corev1.Secret{ObjectMeta: at("causeway-ca", nil)},
 	}
 }
@@ -107,7 +109,7 @@ func TestCleanupRemovesWhatIsOursAndLeavesWhatIsTheUsers(t *testing.T) {
 			t.Errorf("%T %s is left", o, o.GetName())
 		}
 	}
-	for _, o := range []client.Object{i.foreign, i.export, i.policy, i.userSecret} {
+	for _, o := range []client.Object{i.foreign, i.export, i.policy, i.ownSecret, i.userSecret} {
 		if !controllertest.Exists(t, kube, o) {
 			t.Errorf("%T %s, the user's own, is gone", o, o.GetName())
 		}

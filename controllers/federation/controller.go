@@ -252,6 +252,10 @@ func (c *Controller) all(ctx context.Context) []reconcile.Request {
 	if err := c.client.List(ctx, &list); err != nil {
 		return nil // the next look lists again
 	}
+	if len(list.Items) == 0 {
+		// Also after a restart: what an earlier membership derived has to go.
+		c.engine.Unconfigure()
+	}
 	var out []reconcile.Request
 	for _, f := range list.Items {
 		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Name: f.Name}})

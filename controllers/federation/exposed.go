@@ -19,7 +19,7 @@ import (
 )
 
 // gatewayPortName is the port of a gateway's Service that peers connect to.
-const gatewayPortName = "gateway"
+const gatewayPortName = "tunnel"
 
 // +kubebuilder:rbac:groups="",namespace=causeway-system,resources=pods,verbs=get
 

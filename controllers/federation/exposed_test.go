@@ -18,7 +18,7 @@ import (
 func exposing(namespace, instance string, kind corev1.ServiceType, ingress ...corev1.LoadBalancerIngress) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: instance, Labels: map[string]string{api.LabelGatewayInstance: instance}},
-		Spec:       corev1.ServiceSpec{Type: kind, Ports: []corev1.ServicePort{{Name: "gateway", Port: 15443}}},
+		Spec:       corev1.ServiceSpec{Type: kind, Ports: []corev1.ServicePort{{Name: "tunnel", Port: 15443}}},
 		Status:     corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: ingress}},
 	}
 }
@@ -73,5 +73,17 @@ func TestGatewayWithoutAnExternalAddressIsNamed(t *testing.T) {
 		if got := addressed(gatewaysFinding(view), view, c.settings); got.reason != c.reason {
 			t.Errorf("%s: %s (%s), want %s", name, got.reason, got.message, c.reason)
 		}
+	}
+}
+
+func TestOperatorThatStartsWithoutAMeshFederationSaysSo(t *testing.T) {
+	r := newRig(t)
+	removeAll(t)
+	r.fake.settings = &engine.Settings{} // what an earlier membership left behind
+	if got := r.all(t.Context()); len(got) != 0 {
+		t.Fatalf("there are MeshFederations: %v", got)
+	}
+	if r.fake.settings != nil {
+		t.Error("the engine is not told that there is no federation: what was derived stays for ever")
 	}
 }

@@ -74,7 +74,7 @@ type Engine struct {
 	store    *storePart
 	state    policystore.State // the last one read, kept when the store is lost
 	synced   bool
-	left     bool // a federation that had been read was left: nothing of it counts any more
+	left     bool // there is no federation: nothing that came of one counts any more
 	seat     *seatPart
 	seatErr  string
 	gateways map[string]*gateway
@@ -197,17 +197,16 @@ func (e *Engine) Configure(s Settings) error {
 	return nil
 }
 
-// Unconfigure forgets the federation: the MeshFederation is gone. The View then says
+// Unconfigure forgets the federation: there is no MeshFederation. The View then says
 // that nothing is exported anywhere, so that what was derived goes too; gateways keep
 // their last table.
 func (e *Engine) Unconfigure() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.settings != nil {
-		e.left = e.synced
 		e.state, e.synced = policystore.State{}, false
 	}
-	e.settings = nil
+	e.settings, e.left = nil, true
 	e.touch()
 }
 

@@ -261,6 +261,20 @@ func TestLeftFederationIsKnownToExportNothingUntilTheNextOneIsRead(t *testing.T)
 	}
 }
 
+func TestWithoutAFederationNothingIsExportedAnywhere(t *testing.T) {
+	r := ready(t)
+	r.settings, r.synced, r.state = nil, false, policystore.State{} // as after a restart
+	r.round()
+	if r.View().StoreSynced {
+		t.Fatal("a restarted operator acts before it knows whether there is a federation")
+	}
+	r.Unconfigure()
+	r.round()
+	if v := r.View(); !v.StoreSynced || len(v.Exports) != 0 {
+		t.Errorf("what an earlier membership derived stays: synced %t, %d exports", v.StoreSynced, len(v.Exports))
+	}
+}
+
 func TestForgottenFederationIsNotWrittenTo(t *testing.T) {
 	r := ready(t)
 	r.store = &storePart{store: new(policystore.Store)}

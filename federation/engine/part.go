@@ -109,21 +109,34 @@ func (e *Engine) startStore(ctx context.Context) {
 	cfg := policystore.DefaultConfig()
 	cfg.Federation, cfg.Cluster = e.settings.Federation, e.settings.Cluster
 	cfg.Endpoints, cfg.TLS = e.settings.StoreEndpoints, tlsConfig
-	registry := newRegistry()
+	registry, part := newRegistry(), &storePart{made: *e.settings}
 	store, err := policystore.New(cfg, policystore.Deps{
-		Log: e.deps.Log.With("room", "policystore"), Metrics: registry, OnChange: e.onState,
+		Log: e.deps.Log.With("room", "policystore"), Metrics: registry,
+		OnChange: func(s policystore.State) { e.onStateOf(part, s) },
 	})
 	if err != nil {
 		e.register.failure = err.Error()
 		return
 	}
 	e.metrics.store.set(registry)
-	e.store = &storePart{store: store, made: *e.settings, running: start(ctx, func(ctx context.Context) {
+	e.store, part.store = part, store
+	part.running = start(ctx, func(ctx context.Context) {
 		if err := store.Run(ctx); err != nil && ctx.Err() == nil {
 			e.deps.Log.Error("policy store client has ended", "error", err)
 		}
 		e.touch()
-	})}
+	})
+}
+
+// onStateOf takes the word of the client in use; one of a federation that was left,
+// or of another store, may have a last word on its way out.
+func (e *Engine) onStateOf(part *storePart, s policystore.State) {
+	e.mu.Lock()
+	current := e.store == part
+	e.mu.Unlock()
+	if current {
+		e.onState(s)
+	}
 }
 
 func (e *Engine) onState(s policystore.State) {
