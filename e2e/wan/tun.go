@@ -29,7 +29,7 @@ func tunOpen() bool {
 
 // openTUN makes a TUN device in the site's namespace and keeps its file here.
 func openTUN(ns *netns.NS, site Site, cfg Config) (*port, error) {
-	p := &port{site: site, prefix: cfg.Sites[site], offset: virtioHeader}
+	p := &port{site: site, offset: virtioHeader}
 	return p, ns.Do(func() error {
 		fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -49,7 +49,9 @@ func openTUN(ns *netns.NS, site Site, cfg Config) (*port, error) {
 			unix.Close(fd)
 			return fmt.Errorf("setting offloads of %s: %w", Device, err)
 		}
-		p.file = os.NewFile(uintptr(fd), tunPath)
+		if err := p.open(fd, tunPath); err != nil {
+			return err
+		}
 		if err := plumb(cfg, site); err != nil {
 			p.file.Close()
 			return err
