@@ -57,6 +57,7 @@ type WAN struct {
 	tap     atomic.Pointer[tap]
 	strange atomic.Uint64
 	once    sync.Once
+	undo    []func() // what Close takes back, the last first
 }
 
 // tap holds the capture callback; a struct because atomic.Pointer wants a type.
@@ -79,7 +80,7 @@ func New(cfg Config, deps Deps) (*WAN, error) {
 		return nil, fmt.Errorf("configuring the network: %w", err)
 	}
 	open, kind := openTUN, "tun"
-	if deps.OnlyPackets || !tunOpen() {
+	if deps.OnlyPackets || !Supported() {
 		open, kind = openVeth(deps.Router), "veth"
 	}
 	w := empty(cfg, kind)
@@ -167,11 +168,14 @@ func (w *WAN) devices() map[*os.File]*port {
 	return out
 }
 
-// Close closes the devices. Run returns.
+// Close closes the devices and takes routes and rules back. Run returns.
 func (w *WAN) Close() {
 	w.once.Do(func() {
 		for file := range w.devices() {
 			file.Close()
+		}
+		for _, f := range slices.Backward(w.undo) {
+			f()
 		}
 	})
 }
