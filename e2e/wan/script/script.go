@@ -107,7 +107,7 @@ func parseDirection(word string) (c Change, err error) {
 		return c, fmt.Errorf("%q is not a direction such as us-east>eu-west or us-east<>*", word)
 	}
 	for _, name := range []string{c.From, c.To} {
-		if !validName(name) {
+		if name != Any && !ValidSite(name) {
 			return c, fmt.Errorf("%q is not the name of a site", name)
 		}
 	}
@@ -117,8 +117,9 @@ func parseDirection(word string) (c Change, err error) {
 	return c, nil
 }
 
-func validName(name string) bool {
-	return name == Any || len(name) > 0 && len(name) <= 63 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+// ValidSite says whether a script can speak of a site of that name: a DNS label.
+func ValidSite(name string) bool {
+	return len(name) > 0 && len(name) <= 63 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 func (c Change) String() string {
