@@ -59,8 +59,8 @@ chart-test: prerequisites ## chart, kustomize bases, images and release: rendere
 	cd hack/packaging && go vet ./... && go test -count=1 -timeout 5m ./... # what they read lies outside the module: no cache
 
 .PHONY: e2e
-e2e: assets build ## end-to-end tests on process clusters; RUN= selects
-	go test -count=1 -p 1 -v -timeout 15m $(if $(RUN),-run '$(RUN)') ./e2e/testbed ./e2e/mesh
+e2e: assets build ## end-to-end tests on process clusters; RUN= selects, such as RUN=links
+	go test -count=1 -p 1 -v -timeout 15m $(if $(RUN),-run '(?i)$(RUN)') ./e2e/testbed ./e2e/mesh
 
 .PHONY: packaging-tools
 packaging-tools: prerequisites ## build helm into bin/, beside the parts of a test cluster
@@ -93,6 +93,11 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s) each
 .PHONY: bench
 bench: build assets ## the figures that exist so far: the demo's
 	@ONCE=1 "$(BIN)/causeway-demo" | grep -E '^[a-z_]+ [0-9.]+ [A-Za-z]+$$'
+
+.PHONY: bench-wan
+bench-wan: prerequisites ## what the link emulator carries; also builds bin/causeway-wan
+	@mkdir -p $(BIN) && $(GOBUILD) -o $(BIN)/causeway-wan ./e2e/wanctl
+	@$(BIN)/causeway-wan bench
 
 .PHONY: lint
 lint: ## gofmt, go vet, and golangci-lint where it is installed

@@ -1,10 +1,13 @@
 package wan
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // virtioHeader is the length of the header that TUN and packet sockets put in front
 // of a frame to say how it is segmented and checksummed. It goes from one device to
-// the other unchanged, so one read moves up to 64 KiB.
+// the other unchanged, so one read moves up to 64 KiB, unless the frame is taken apart.
 const virtioHeader = 10
 
 const (
@@ -17,10 +20,12 @@ type buffer struct {
 	data   []byte // what was read, within mem
 	offset int    // where the IP packet begins
 	mem    []byte
+	layout layout
+	// users are the pieces under way that share the buffer; the last one frees it.
+	users atomic.Int32
 }
 
 func (b *buffer) ip() []byte { return b.data[b.offset:] }
-func (b *buffer) ipLen() int { return len(b.data) - b.offset }
 
 type pool struct{ small, large sync.Pool }
 
@@ -53,4 +58,11 @@ func (p *pool) free(b *buffer) {
 		return
 	}
 	p.large.Put(b)
+}
+
+// release is what each piece of a frame does at its end.
+func (p *pool) release(b *buffer) {
+	if b.users.Add(-1) == 0 {
+		p.free(b)
+	}
 }

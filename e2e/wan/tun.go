@@ -17,8 +17,9 @@ const Device = "wan0"
 
 const tunPath = "/dev/net/tun"
 
-// tunOpen tells whether this user may open the TUN device at all.
-func tunOpen() bool {
+// Supported tells whether this user may open the TUN device at all. Without it the sites
+// of New are joined by veth pairs, and NewRouted fails.
+func Supported() bool {
 	f, err := os.OpenFile(tunPath, os.O_RDWR, 0)
 	if err != nil {
 		return false
@@ -29,33 +30,41 @@ func tunOpen() bool {
 
 // openTUN makes a TUN device in the site's namespace and keeps its file here.
 func openTUN(ns *netns.NS, site Site, cfg Config) (*port, error) {
-	p := &port{site: site, prefix: cfg.Sites[site], offset: virtioHeader}
+	p := &port{site: site, offset: virtioHeader}
 	return p, ns.Do(func() error {
-		fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return fmt.Errorf("opening %s: %w", tunPath, err)
-		}
-		ifr, err := unix.NewIfreq(Device)
-		if err != nil {
+		if err := p.makeTUN(Device); err != nil {
 			return err
 		}
-		ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-			unix.Close(fd)
-			return fmt.Errorf("making device %s: %w", Device, err)
-		}
-		const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
-		if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, offloads); err != nil {
-			unix.Close(fd)
-			return fmt.Errorf("setting offloads of %s: %w", Device, err)
-		}
-		p.file = os.NewFile(uintptr(fd), tunPath)
 		if err := plumb(cfg, site); err != nil {
 			p.file.Close()
 			return err
 		}
 		return nil
 	})
+}
+
+// makeTUN makes a device in the thread's namespace. It goes when the file is closed.
+func (p *port) makeTUN(name string) error {
+	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", tunPath, err)
+	}
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("naming a device %q: %w", name, err)
+	}
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("making device %s: %w", name, err)
+	}
+	const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, offloads); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("setting offloads of %s: %w", name, err)
+	}
+	return p.open(fd, tunPath)
 }
 
 // plumb brings the site's devices up and gives it its prefix: every address of the
@@ -81,15 +90,9 @@ func plumb(cfg Config, site Site) error {
 	if err := netlink.RouteReplace(local); err != nil {
 		return fmt.Errorf("making %s local: %w", prefix, err)
 	}
-	dev, err := netlink.LinkByName(Device)
+	dev, err := bringUp(Device, cfg.MTU)
 	if err != nil {
-		return fmt.Errorf("finding %s: %w", Device, err)
-	}
-	if err := netlink.LinkSetMTU(dev, cfg.MTU); err != nil {
-		return fmt.Errorf("setting the mtu of %s: %w", Device, err)
-	}
-	if err := netlink.LinkSetUp(dev); err != nil {
-		return fmt.Errorf("bringing %s up: %w", Device, err)
+		return err
 	}
 	for other, p := range cfg.Sites {
 		if other == site {
@@ -101,6 +104,21 @@ func plumb(cfg Config, site Site) error {
 		}
 	}
 	return nil
+}
+
+// bringUp finds a device of the thread's namespace and brings it up.
+func bringUp(name string, mtu int) (netlink.Link, error) {
+	dev, err := netlink.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", name, err)
+	}
+	if err := netlink.LinkSetMTU(dev, mtu); err != nil {
+		return nil, fmt.Errorf("setting the mtu of %s: %w", name, err)
+	}
+	if err := netlink.LinkSetUp(dev); err != nil {
+		return nil, fmt.Errorf("bringing %s up: %w", name, err)
+	}
+	return dev, nil
 }
 
 // firstAddress is the prefix's x.x.0.1, from which a site dials.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -22,7 +21,7 @@ func openVeth(router *netns.NS) func(*netns.NS, Site, Config) (*port, error) {
 		if router == nil {
 			return nil, fmt.Errorf("%s is closed to this user and there is no router namespace", tunPath)
 		}
-		p := &port{site: site, prefix: cfg.Sites[site], offset: virtioHeader + ethernetHeader}
+		p := &port{site: site, offset: virtioHeader + ethernetHeader}
 		end := vethName(cfg, site)
 		if err := router.Do(func() error { return vethPair(ns, end, cfg.MTU) }); err != nil {
 			return nil, err
@@ -90,7 +89,9 @@ func packetSocket(p *port, end string, there net.HardwareAddr) error {
 	if err != nil {
 		return fmt.Errorf("opening a packet socket: %w", err)
 	}
-	p.file = os.NewFile(uintptr(fd), end)
+	if err := p.open(fd, end); err != nil {
+		return err
+	}
 	for opt, v := range map[int]int{unix.PACKET_VNET_HDR: 1, unix.PACKET_IGNORE_OUTGOING: 1} {
 		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, opt, v); err != nil {
 			p.file.Close()

@@ -2,9 +2,9 @@ package wan
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
+	"hash/fnv"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/causeway-mesh/causeway/e2e/wan/link"
 	"github.com/causeway-mesh/causeway/e2e/wan/netns"
 )
 
@@ -56,26 +57,19 @@ type WAN struct {
 	tap     atomic.Pointer[tap]
 	strange atomic.Uint64
 	once    sync.Once
+	undo    []func() // what Close takes back, the last first
 }
 
 // tap holds the capture callback; a struct because atomic.Pointer wants a type.
 type tap struct{ fn func(Packet) }
 
-// port is a site's end of the network as the router sees it.
-type port struct {
-	site   Site
-	prefix netip.Prefix
-	file   *os.File
-	offset int    // bytes in front of the IP packet
-	link   []byte // link header for the way to the site; empty with TUN
-}
-
-// pipe is one direction: the queue and the goroutine's bell.
+// pipe is one direction: its line and its goroutine's bell.
 type pipe struct {
-	dir Direction
-	mu  sync.Mutex
-	q   *queue
-	// bell says that the queue was empty and is not any more, or that it changed.
+	dir  Direction
+	base link.Settings // what the matrix says
+	mu   sync.Mutex
+	line *link.Line[*buffer]
+	// bell says that something may be due earlier than it was, or that the line changed.
 	// Sent by anyone, never closed; buffer 1, a full one means the bell rings already.
 	bell chan struct{}
 }
@@ -85,12 +79,11 @@ func New(cfg Config, deps Deps) (*WAN, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring the network: %w", err)
 	}
-	w := &WAN{cfg: cfg, pool: newPool(), ports: map[Site]*port{}, pipes: map[Direction]*pipe{}}
 	open, kind := openTUN, "tun"
-	if deps.OnlyPackets || !tunOpen() {
+	if deps.OnlyPackets || !Supported() {
 		open, kind = openVeth(deps.Router), "veth"
 	}
-	w.kind = kind
+	w := empty(cfg, kind)
 	for _, site := range w.Sites() {
 		ns := deps.Sites[site]
 		if ns == nil {
@@ -104,15 +97,33 @@ func New(cfg Config, deps Deps) (*WAN, error) {
 		}
 		w.ports[site] = p
 	}
+	w.connect()
+	return w, nil
+}
+
+func empty(cfg Config, kind string) *WAN {
+	return &WAN{cfg: cfg, kind: kind, pool: newPool(), ports: map[Site]*port{}, pipes: map[Direction]*pipe{}}
+}
+
+// connect makes a pipe for each direction between the ports.
+func (w *WAN) connect() {
 	for from := range w.ports {
 		for to := range w.ports {
-			d := Direction{from, to}
-			if from != to {
-				w.pipes[d] = &pipe{dir: d, q: newQueue(cfg.Matrix.RoundTrip(from, to)/2, cfg.QueueBytes), bell: make(chan struct{}, 1)}
+			if d := (Direction{from, to}); from != to {
+				w.pipes[d] = newPipe(d, w.cfg)
 			}
 		}
 	}
-	return w, nil
+}
+
+func newPipe(d Direction, cfg Config) *pipe {
+	name := fnv.New64a()
+	_, _ = name.Write([]byte(d.String())) // each direction has dice of its own
+	base := link.Settings{Delay: cfg.Matrix.RoundTrip(d.From, d.To) / 2}
+	return &pipe{
+		dir: d, base: base, bell: make(chan struct{}, 1),
+		line: link.New[*buffer](base, rand.New(rand.NewPCG(cfg.Seed, name.Sum64())), cfg.QueueBytes),
+	}
 }
 
 // Sites are the sites' names in order.
@@ -134,7 +145,7 @@ func (w *WAN) Emulated() bool { return true }
 // Run moves packets until ctx ends.
 func (w *WAN) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, p := range w.ports {
+	for _, p := range w.devices() {
 		group.Go(func() error { return w.read(ctx, p) })
 	}
 	for _, p := range w.pipes {
@@ -148,123 +159,23 @@ func (w *WAN) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Close closes the devices. Run returns.
+// devices are the ports, each once.
+func (w *WAN) devices() map[*os.File]*port {
+	out := map[*os.File]*port{}
+	for _, p := range w.ports {
+		out[p.file] = p
+	}
+	return out
+}
+
+// Close closes the devices and takes routes and rules back. Run returns.
 func (w *WAN) Close() {
 	w.once.Do(func() {
-		for _, p := range w.ports {
-			p.file.Close()
+		for file := range w.devices() {
+			file.Close()
+		}
+		for _, f := range slices.Backward(w.undo) {
+			f()
 		}
 	})
-}
-
-func (w *WAN) read(ctx context.Context, p *port) error {
-	b := w.pool.forReading()
-	for {
-		n, err := p.file.Read(b.mem)
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
-				return nil
-			}
-			return fmt.Errorf("reading from site %s: %w", p.site, err)
-		}
-		if n <= p.offset {
-			w.strange.Add(1)
-			continue
-		}
-		b.data, b.offset = b.mem[:n], p.offset
-		if kept := w.forward(p.site, b); kept {
-			b = w.pool.forReading()
-		}
-	}
-}
-
-// forward puts the frame into the pipe towards its destination. It returns true when
-// it kept b.
-func (w *WAN) forward(from Site, b *buffer) bool {
-	dst, ok := destination(b.ip())
-	if !ok {
-		w.strange.Add(1)
-		return false
-	}
-	to, ok := w.siteOf(dst)
-	if !ok || to == from {
-		w.strange.Add(1)
-		return false
-	}
-	pipe := w.pipes[Direction{from, to}]
-	now := time.Now()
-	kept := w.pool.shrunk(b)
-	pipe.mu.Lock()
-	pushed := pipe.q.push(now, kept)
-	if pushed {
-		if t := w.tap.Load(); t != nil {
-			t.fn(Packet{From: from, To: to, At: now, IP: kept.ip()})
-		}
-	}
-	first := pipe.q.count == 1
-	pipe.mu.Unlock()
-	if !pushed && kept != b {
-		w.pool.free(kept)
-	}
-	if pushed && first {
-		pipe.ring()
-	}
-	return pushed && kept == b
-}
-
-func (w *WAN) siteOf(a netip.Addr) (Site, bool) {
-	for site, p := range w.ports { // a handful of sites
-		if p.prefix.Contains(a) {
-			return site, true
-		}
-	}
-	return "", false
-}
-
-func (p *pipe) ring() {
-	select {
-	case p.bell <- struct{}{}:
-	default:
-	}
-}
-
-func (w *WAN) deliver(ctx context.Context, p *pipe) error {
-	out := w.ports[p.dir.To]
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		for {
-			p.mu.Lock()
-			b, ok := p.q.pop(time.Now())
-			p.mu.Unlock()
-			if !ok {
-				break
-			}
-			w.write(out, b)
-			w.pool.free(b)
-		}
-		p.mu.Lock()
-		due, waiting := p.q.next()
-		p.mu.Unlock()
-		var at <-chan time.Time
-		if waiting {
-			timer.Reset(time.Until(due))
-			at = timer.C
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-p.bell:
-		case <-at:
-		}
-	}
-}
-
-// write hands the frame to the site. An error means that the site's device is full or
-// going away; a router drops then, and so do we.
-func (w *WAN) write(p *port, b *buffer) {
-	copy(b.data[virtioHeader:b.offset], p.link)
-	if _, err := p.file.Write(b.data); err != nil {
-		w.strange.Add(1)
-	}
 }

@@ -122,7 +122,7 @@ func TestDropIsSilentAndEnds(t *testing.T) {
 		if c, err := n.dial(ctx, "west", addr); !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("dialing into a black hole: %v %v", c, err)
 		}
-		if got, _ := n.Counters("west", "east"); got.Dropped == 0 || got.Packets != 0 {
+		if got, _ := n.Counters("west", "east"); got.Swallowed == 0 || got.Packets != 0 {
 			t.Errorf("counters of the black hole: %+v", got)
 		}
 		if err := n.Isolate("east", false); err != nil {
