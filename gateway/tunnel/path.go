@@ -58,7 +58,7 @@ type Path struct {
 	inUse    atomic.Int64
 	slot     uint32 // of beatSlots, by the peer's cluster
 	hot      atomic.Bool
-	lastOpen atomic.Int64                // our clock at the last OPEN of ours
+	lastOpen atomic.Int64                // our clock at the last OPEN of ours; 0 is never
 	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
 	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
 
@@ -198,7 +198,8 @@ func (p *Path) beatEvery() time.Duration {
 // active says whether somebody would miss the path within a second: a stream is on
 // it, or one was opened lately.
 func (p *Path) active(now time.Duration) bool {
-	return p.inUse.Load() > 0 || now-time.Duration(p.lastOpen.Load()) < p.cfg.ActiveFor
+	last := time.Duration(p.lastOpen.Load())
+	return p.inUse.Load() > 0 || last != 0 && now-last < p.cfg.ActiveFor
 }
 
 // use notes that a stream is opened; the first one for a while makes the path beat
@@ -206,7 +207,7 @@ func (p *Path) active(now time.Duration) bool {
 func (p *Path) use() {
 	now := p.deps.Now()
 	idle := !p.active(now)
-	p.lastOpen.Store(int64(now))
+	p.lastOpen.Store(int64(max(now, 1)))
 	if idle && p.hot.Load() {
 		p.warm()
 	}

@@ -48,6 +48,7 @@ func TestPatienceEndsHoweverLateWeAre(t *testing.T) {
 
 func TestColdPathBeatsSlowlyAndIsNotTakenForDeadWhenItWarms(t *testing.T) {
 	inBubble(t, func(x *fabric) {
+		x.open(newSink()) // somebody uses it
 		x.path.Heat(false)
 		time.Sleep(10 * time.Second)
 		before := x.path.View()
@@ -99,6 +100,7 @@ func TestBeatsToOneClusterShareAMomentAndClustersAreSpread(t *testing.T) {
 		var of time.Duration
 		for i, instance := range []string{"gw-0", "gw-1"} {
 			p := NewPath(Key{Cluster: federation.ClusterName(cluster), Instance: instance}, cfg, PathDeps{Now: func() time.Duration { return time.Second }})
+			p.use()
 			for _, now := range []time.Duration{10 * time.Second, 10*time.Second + 130*time.Millisecond} {
 				next := p.nextBeat(now)
 				if next <= now || next-now > cfg.Beat {
@@ -120,6 +122,7 @@ func TestBeatsToOneClusterShareAMomentAndClustersAreSpread(t *testing.T) {
 
 func TestJitterLengthensPatienceWithinABound(t *testing.T) {
 	p := NewPath(Key{Cluster: "a"}, DefaultPathConfig(), PathDeps{Now: func() time.Duration { return time.Second }})
+	p.use()
 	for range 20 {
 		p.noteRTT(60 * time.Millisecond)
 	}
