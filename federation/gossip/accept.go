@@ -264,7 +264,7 @@ func (in *incoming) take(f frame, held time.Duration) error {
 		return in.unsigned(f.body, held)
 	case frameRelay:
 		g.metrics.refuse(refuseUnsigned)
-	case frameKey, frameBatch, frameBeat, frameDigest, frameLack:
+	case frameKey, frameBatch, frameBeat, frameDigest, frameLack, frameSilent:
 		return in.signed(f, held)
 	default:
 		if f.unknown() {

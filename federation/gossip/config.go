@@ -34,6 +34,9 @@ type Config struct {
 	SuspicionMult int
 	// SuspicionMaxMult × that is the most.
 	SuspicionMaxMult int
+	// SilenceAfter is how long a beat may go unanswered before others are asked whether
+	// they hear the member: the longest round trip and one retransmission.
+	SilenceAfter time.Duration
 	// GossipInterval paces the epidemic broadcasts.
 	GossipInterval time.Duration
 	// ExchangeInterval paces the exchange of digests with one peer by chance.
@@ -76,6 +79,7 @@ func DefaultConfig() Config {
 		ProbeTimeout:      300 * time.Millisecond,
 		SuspicionMult:     3,
 		SuspicionMaxMult:  2,
+		SilenceAfter:      450 * time.Millisecond,
 		GossipInterval:    100 * time.Millisecond,
 		ExchangeInterval:  2 * time.Second,
 		HeartbeatInterval: time.Second,
@@ -115,7 +119,7 @@ func (c Config) Validate() error {
 		"ExchangeInterval": c.ExchangeInterval, "HeartbeatInterval": c.HeartbeatInterval, "DialTimeout": c.DialTimeout,
 		"LinkTimeout": c.LinkTimeout, "RedialMin": c.RedialMin, "RedialMax": c.RedialMax,
 		"LeaveTimeout": c.LeaveTimeout, "TombstoneTTL": c.TombstoneTTL,
-		"KeyRecheck": c.KeyRecheck,
+		"SilenceAfter": c.SilenceAfter, "KeyRecheck": c.KeyRecheck,
 	} {
 		must(d > 0, "%s must be positive, is %s", name, d)
 	}

@@ -40,9 +40,11 @@ type Gossip struct {
 	author     *author
 	latest     map[federation.ServicePort]federation.Health // as last published
 	asked      map[federation.ClusterName]time.Duration     // when what is missing was last asked for
-	book       *book                                        // what peers of version 1 say of themselves
-	owner      *owner                                       // and what they are told of us
-	published  bool                                         // nothing is said of ourselves before the first Publish
+	silent     hints
+	told       map[federation.ClusterName]time.Duration // when others were last told of a silent member
+	book       *book                                    // what peers of version 1 say of themselves
+	owner      *owner                                   // and what they are told of us
+	published  bool                                     // nothing is said of ourselves before the first Publish
 	superseded uint64
 	greeted    int // links that have come up
 	peers      map[federation.ClusterName][]string
@@ -74,6 +76,8 @@ func New(cfg Config, deps Deps) (*Gossip, error) {
 		links:        map[federation.ClusterName]*link{},
 		members:      map[federation.ClusterName]memberNote{},
 		asked:        map[federation.ClusterName]time.Duration{},
+		silent:       hints{},
+		told:         map[federation.ClusterName]time.Duration{},
 		keys:         newKeyring(deps.VerifyChain, cfg.KeyRecheck),
 	}
 	if g.start.IsZero() {
@@ -133,6 +137,11 @@ func (g *Gossip) forget(c federation.ClusterName) {
 	delete(g.hints, c)
 	delete(g.members, c)
 	delete(g.asked, c)
+	delete(g.told, c)
+	delete(g.silent, c)
+	for _, who := range g.silent {
+		delete(who, c)
+	}
 	g.keys.forget(c)
 	poke(g.changed)
 }

@@ -36,6 +36,8 @@ type link struct {
 	holds  holding // what the peer holds of us, as far as we know; under g.mu
 	// heard is the own monotonic time of the peer's last answer, in nanoseconds; 0 is never.
 	heard atomic.Int64
+	// asked is when the oldest ping or beat that has no answer yet was written; 0 is none.
+	asked atomic.Int64
 }
 
 // What a peer understands: not known yet, version 1 only, or signed batches.
@@ -80,6 +82,9 @@ func (l *link) greet() {
 func (l *link) send(kind byte, body []byte) {
 	if l.g.deps.carry != nil {
 		l.g.metrics.bytes.WithLabelValues("out").Add(float64(frameHeader + len(body)))
+		if kind == frameBeat || kind == framePing {
+			l.owe(l.g.now())
+		}
 		l.g.deps.carry(l.peer, kind, body)
 		return
 	}
@@ -142,7 +147,7 @@ func (l *link) serve(ctx context.Context, conn *tls.Conn) error {
 	l.greet()
 	l.g.metrics.links.WithLabelValues(string(l.peer)).Set(1)
 	l.g.joinNow(l.peer)
-	l.heard.Store(int64(l.g.now()))
+	l.answered(l.g.now())
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, func() { closeNow(conn) })
 	var wg sync.WaitGroup
@@ -191,6 +196,7 @@ func (l *link) write(ctx context.Context, conn net.Conn) error {
 			err = put(q.kind, q.at, q.body)
 			if q.kind == frameBeat || q.kind == framePing {
 				beaten = l.g.now()
+				l.owe(beaten)
 			}
 		case <-l.wantFull:
 			if l.speaks.Load() != speaksUnsigned {
@@ -203,6 +209,7 @@ func (l *link) write(ctx context.Context, conn net.Conn) error {
 			err = l.sync(put)
 		case <-ping.C:
 			if l.speaks.Load() != speaksSigned || l.g.now()-beaten > l.g.cfg.LinkTimeout*3/8 {
+				l.owe(l.g.now())
 				err = put(framePing, l.g.now(), nil)
 			}
 		}
@@ -229,7 +236,7 @@ func (l *link) read(conn net.Conn) error {
 			return fmt.Errorf("reading from %s: %w", l.peer, err)
 		}
 		now := l.g.now()
-		l.heard.Store(int64(now))
+		l.answered(now)
 		held := d.delay(f.sent, now-start)
 		switch f.kind {
 		case framePong:
@@ -244,7 +251,7 @@ func (l *link) read(conn net.Conn) error {
 			if err := l.welcomed(f.body); err != nil {
 				return err
 			}
-		case frameKey, frameBatch, frameBeat, frameDigest, frameLack:
+		case frameKey, frameBatch, frameBeat, frameDigest, frameLack, frameSilent:
 			if err := l.talk.take(f, held); err != nil {
 				return err
 			}
@@ -327,7 +334,7 @@ func (l *link) connectCarried() {
 	})
 	l.speaks.Store(speaksSigned)
 	l.up.Store(true)
-	l.heard.Store(int64(l.g.now()))
+	l.answered(l.g.now())
 }
 
 // closeNow closes without waiting for a goodbye that a black hole would never take.

@@ -75,12 +75,15 @@ func (g *Gossip) memberlistConfig(ctx context.Context) *memberlist.Config {
 	return c
 }
 
+// lookEvery is how often silence is looked for.
+const lookEvery = 100 * time.Millisecond
+
 // loop keeps one link per peer and beats, until ctx ends or the listener breaks.
 func (g *Gossip) loop(ctx, inner context.Context, wg *sync.WaitGroup, broken <-chan error) error {
 	cancels := map[federation.ClusterName]context.CancelFunc{}
 	beat := time.NewTicker(g.cfg.HeartbeatInterval)
 	defer beat.Stop()
-	look := time.NewTicker(g.cfg.ProbeInterval)
+	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	exchange := time.NewTicker(g.cfg.ExchangeInterval)
 	defer exchange.Stop()
@@ -97,6 +100,7 @@ func (g *Gossip) loop(ctx, inner context.Context, wg *sync.WaitGroup, broken <-c
 		case <-exchange.C:
 			g.exchange()
 		case <-look.C:
+			g.listen()
 			g.observe()
 		}
 	}

@@ -2,7 +2,9 @@ package gossip
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +39,8 @@ func (t *talk) take(f frame, held time.Duration) error {
 		return t.compare(f.body)
 	case frameLack:
 		return t.supply(f.body)
+	case frameSilent:
+		t.g.hint(t.peer, federation.ClusterName(f.body))
 	}
 	return nil
 }
@@ -373,9 +377,17 @@ func (g *Gossip) spread(f *filed) {
 // tellOwn has every link compare what it has told with what we have said.
 func (g *Gossip) tellOwn() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, l := range g.links {
-		poke(l.wantSync)
+	links := slices.Collect(maps.Values(g.links))
+	g.mu.Unlock()
+	for _, l := range links {
+		if g.deps.carry == nil {
+			poke(l.wantSync)
+			continue
+		}
+		_ = l.sync(func(kind byte, _ time.Duration, body []byte) error {
+			l.send(kind, body)
+			return nil
+		})
 	}
 }
 
