@@ -93,6 +93,18 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s) each
 bench: build assets ## the figures that exist so far: the demo's
 	@ONCE=1 $(BIN)/causeway-demo | grep -E '^[a-z_]+ [0-9.]+ [A-Za-z]+$$'
 
+# Virtual time throughout: the figures do not depend on the machine, footprint's apart. FLIPS and KILLS make it longer.
+GOSSIP_BENCH = go test -tags bench -count=1 -v -timeout 60m ./federation/gossip
+GOSSIP_LINES = grep -E '^([a-z_0-9]+ [0-9.e-]+ [A-Za-z/]+|(--- )?FAIL.*|panic.*|    .*_test.go.*)$$'
+
+.PHONY: bench-gossip
+bench-gossip: prerequisites ## how fast a flip and a death are known at 12, 50 and 250 clusters, memberlist beside it; samples in out/bench
+	@$(GOSSIP_BENCH) -run 'TestBench(Flip|Death)$$' -args -out $(CURDIR)/out/bench $(if $(FLIPS),-flips $(FLIPS)) $(if $(KILLS),-kills $(KILLS)) | $(GOSSIP_LINES)
+
+.PHONY: bench-footprint
+bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
+	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)
+
 .PHONY: lint
 lint: ## gofmt, go vet, and golangci-lint where it is installed
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }

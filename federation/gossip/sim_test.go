@@ -265,14 +265,20 @@ func (x *node) deems(c federation.ClusterName) MemberStatus {
 	return x.members[c].status
 }
 
-// settled waits, in virtual time, until every node counts every other one as alive.
+func (x *node) hasMet(c federation.ClusterName) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.members[c].joined
+}
+
+// settled waits, in virtual time, until every node has met and heard every other one.
 func (f *fleet) settled(t testing.TB, limit time.Duration) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		missing := 0
 		for _, x := range f.nodes {
 			for _, o := range f.nodes {
-				if x != o && (x.deems(o.cfg.Cluster) != Alive || x.shows(o.cfg.Cluster) == 0) {
+				if x != o && (!x.hasMet(o.cfg.Cluster) || x.shows(o.cfg.Cluster) == 0) {
 					missing++
 				}
 			}
