@@ -1,6 +1,9 @@
 package federation
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Version orders the statements of one owner: by epoch, then by sequence. It is
 // never compared between owners, nor with a clock.
@@ -29,6 +32,57 @@ type HealthRecord struct {
 	Ready, Total uint32
 	// Withdrawn is set in a tombstone: the export has ended.
 	Withdrawn bool
+	// Capacity, Load, Errors and Zones are as in Health.
+	Capacity     uint32
+	Load, Errors Measure
+	Zones        []ZoneCount
+}
+
+// Health is how one exported service port fares, in counts and not addresses.
+type Health struct {
+	// Ready and Total count endpoints; Ready is at most Total.
+	Ready, Total uint32
+	// Capacity is the weight of what is ready, comparable between clusters only by
+	// agreement; 0 is unknown, and unknown never sheds.
+	Capacity uint32
+	// Load is the part of the capacity in use, Errors the part of requests that fail.
+	Load, Errors Measure
+	// Zones splits the counts by zone: by name, at most MaxZones. Empty is unknown.
+	Zones []ZoneCount
+}
+
+// MaxZones bounds the zones of one record; the last ones by name are left out.
+const MaxZones = 16
+
+// Measure is a part in thousandths that may not have been measured. The zero value
+// is "not measured", never 0 per mille.
+type Measure struct {
+	Known    bool
+	PerMille uint16
+}
+
+// ZoneCount is the part of a service port's endpoints that stands in one zone.
+type ZoneCount struct {
+	Zone         Zone
+	Ready, Total uint32
+}
+
+// Equal compares all that is said.
+func (h Health) Equal(o Health) bool {
+	return h.SameCounts(o) && h.Load == o.Load && h.Errors == o.Errors
+}
+
+// SameCounts compares what is told at once; Load and Errors wait for the next beat.
+func (h Health) SameCounts(o Health) bool {
+	return h.Ready == o.Ready && h.Total == o.Total && h.Capacity == o.Capacity && slices.Equal(h.Zones, o.Zones)
+}
+
+// Record is the health as cluster's word on port.
+func (h Health) Record(c ClusterName, p ServicePort, v Version) HealthRecord {
+	return HealthRecord{
+		Cluster: c, Port: p, Version: v, Ready: h.Ready, Total: h.Total,
+		Capacity: h.Capacity, Load: h.Load, Errors: h.Errors, Zones: h.Zones,
+	}
 }
 
 // HeldRecord is a record as one reader holds it.

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -169,8 +171,9 @@ func (e *Engine) startSeat(ctx context.Context) {
 	g, err := gossip.New(cfg, gossip.Deps{
 		Listener:  listener,
 		ServerTLS: e.deps.Identity.ServerConfig(e.operators(e.settings.Federation, e.known), federation.ALPNGossip),
-		ClientTLS: e.clientTLS(e.settings.Federation),
-		Dial:      e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded,
+		ClientTLS: e.clientTLS(e.settings.Federation), Start: e.start,
+		Certificate: e.certificate(), VerifyChain: e.verifyChain(e.settings.Federation, e.settings.Cluster),
+		Dial: e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded,
 		Log: e.deps.Log.With("room", "gossip"), Metrics: registry,
 	})
 	if err != nil {
@@ -226,6 +229,32 @@ func (e *Engine) clientTLS(name string) func(federation.ClusterName) *tlsConfig 
 		only := func(c federation.ClusterName, td federation.TrustDomain) bool { return c == peer && e.known(c, td) }
 		return e.deps.Identity.ClientConfig(e.operators(name, only), federation.SeatServerName(name, peer), federation.ALPNGossip)
 	}
+}
+
+// certificate gives the operator's identity as it is when a statement is signed.
+func (e *Engine) certificate() func() (*tls.Certificate, error) {
+	config := e.deps.Identity.ClientConfig(nil, "")
+	return func() (*tls.Certificate, error) { return config.GetClientCertificate(nil) }
+}
+
+// verifyChain says for which cluster a chain may sign: an operator's, of a member or a
+// seed, or of our own cluster, each under the bundle of the trust domain it names.
+func (e *Engine) verifyChain(name string, self federation.ClusterName) func([]*x509.Certificate) (federation.ClusterName, error) {
+	auth := e.operators(name, func(c federation.ClusterName, td federation.TrustDomain) bool {
+		return c == self && e.ownDomain(td) || e.known(c, td)
+	})
+	return func(chain []*x509.Certificate) (federation.ClusterName, error) {
+		id, err := e.deps.Identity.Verify(tls.ConnectionState{PeerCertificates: chain})
+		if err != nil {
+			return "", err
+		}
+		return id.Cluster, auth(id)
+	}
+}
+
+func (e *Engine) ownDomain(td federation.TrustDomain) bool {
+	own, _, ok := e.deps.Identity.Own()
+	return ok && own.TrustDomain == td
 }
 
 func peerCluster(cs tlsState) (federation.ClusterName, error) {

@@ -171,11 +171,11 @@ func (e *Engine) served() map[federation.ServicePort]routing.Served {
 	return out
 }
 
-func (e *Engine) counts() map[federation.ServicePort]gossip.Count {
-	out := map[federation.ServicePort]gossip.Count{}
+func (e *Engine) counts() map[federation.ServicePort]federation.Health {
+	out := map[federation.ServicePort]federation.Health{}
 	for port := range e.served() {
 		local := e.local[port.Service][port.Port]
-		out[port] = gossip.Count{Ready: uint32(len(local.Ready)), Total: uint32(local.Total)}
+		out[port] = federation.Health{Ready: uint32(len(local.Ready)), Total: uint32(local.Total)}
 	}
 	return out
 }
@@ -184,9 +184,7 @@ func (e *Engine) counts() map[federation.ServicePort]gossip.Count {
 func (e *Engine) ownHealth() map[federation.ServicePort]federation.HeldRecord {
 	out := map[federation.ServicePort]federation.HeldRecord{}
 	for port, c := range e.counts() {
-		out[port] = federation.HeldRecord{HealthRecord: federation.HealthRecord{
-			Cluster: e.settings.Cluster, Port: port, Ready: c.Ready, Total: c.Total,
-		}}
+		out[port] = federation.HeldRecord{HealthRecord: c.Record(e.settings.Cluster, port, federation.Version{})}
 	}
 	return out
 }

@@ -199,8 +199,18 @@ func (a *acceptor) greet(ctx context.Context, raw net.Conn) (*tls.Conn, federati
 // serve reads a peer's link and answers on it.
 func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName) error {
 	start, d := a.g.now(), drift{}
-	from := nodeAddr(peer)
+	budget := newBucket(a.g.cfg, start)
+	in := &incoming{g: a.g, peer: peer}
+	in.put = func(kind byte, body []byte) error {
+		if err := conn.SetWriteDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
+			return err
+		}
+		a.g.metrics.bytes.WithLabelValues("out").Add(float64(frameHeader + len(body)))
+		_, err := conn.Write(appendFrame(nil, kind, a.g.now()-start, body))
+		return err
+	}
 	for {
+		a.g.hold(peer, budget)
 		if err := conn.SetReadDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
@@ -216,48 +226,105 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName) error {
 			return fmt.Errorf("cluster %s is no longer a peer", peer)
 		}
 		a.g.metrics.frames.WithLabelValues(string(peer), "in").Inc()
+		a.g.metrics.bytes.WithLabelValues("in").Add(float64(frameHeader + len(f.body)))
 		held := d.delay(f.sent, a.g.now()-start)
-		if err := a.take(conn, peer, from, f, held, start); err != nil {
+		if err := in.take(f, held); err != nil {
 			return err
 		}
 	}
 }
 
-func (a *acceptor) take(conn net.Conn, peer federation.ClusterName, from nodeAddr, f frame, held, start time.Duration) error {
-	answer := func(kind byte, body []byte) error {
-		if err := conn.SetWriteDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
-			return err
-		}
-		_, err := conn.Write(appendFrame(nil, kind, a.g.now()-start, body))
-		return err
+// hold waits while a peer is beyond its budget, and so reads no further.
+func (g *Gossip) hold(peer federation.ClusterName, budget *bucket) {
+	if wait := budget.take(g.now()); wait > 0 {
+		g.metrics.throttled.WithLabelValues(string(peer)).Inc()
+		time.Sleep(max(wait, throttle))
 	}
+}
+
+// incoming is the link that a peer has dialled.
+type incoming struct {
+	g    *Gossip
+	peer federation.ClusterName
+	put  func(kind byte, body []byte) error
+	talk *talk // once it has said hello; nil is a peer of version 1
+}
+
+// take handles one frame of the link. An error ends it.
+func (in *incoming) take(f frame, held time.Duration) error {
+	g := in.g
 	switch f.kind {
 	case framePing:
-		return answer(framePong, nil)
+		return in.put(framePong, nil)
 	case framePacket:
-		if held > lateness {
-			a.g.metrics.dropped.WithLabelValues(string(peer), dropLate).Inc()
-			return nil
-		}
-		select {
-		case a.g.packets <- &memberlist.Packet{Buf: f.body, From: from, Timestamp: time.Now()}:
-		default:
-			a.g.metrics.dropped.WithLabelValues(string(peer), dropQueueFull).Inc()
-		}
+		g.packet(in.peer, f.body, held)
+	case frameHello:
+		return in.hello(f.body)
 	case frameOwn:
-		kind, body := a.g.receive(f.body, peer, held)
-		if kind != 0 {
-			return answer(kind, body)
-		}
+		return in.unsigned(f.body, held)
 	case frameRelay:
-		a.g.receive(f.body, "", held)
+		g.metrics.refuse(refuseUnsigned)
+	case frameKey, frameBatch, frameBeat, frameDigest, frameLack, frameSilent:
+		return in.signed(f, held)
 	default:
 		if f.unknown() {
-			a.g.metrics.refuse(refuseUnknown)
+			g.metrics.refuse(refuseUnknown)
 			return nil
 		}
-		a.g.metrics.refuse(refuseMalformed)
+		g.metrics.refuse(refuseMalformed)
 		return fmt.Errorf("%w: type %d on a link", errFrame, f.kind)
 	}
 	return nil
+}
+
+// hello answers with what we hold of the peer, so that it need not say that again.
+func (in *incoming) hello(body []byte) error {
+	if _, err := decodeHello(body, in.peer); err != nil {
+		in.g.metrics.refuse(refuseMalformed)
+		return err
+	}
+	in.talk = in.g.newTalk(in.peer, in.put)
+	in.g.mu.Lock()
+	h := in.g.archive.held(in.peer)
+	in.g.mu.Unlock()
+	return in.put(frameHello, encodeHello(h))
+}
+
+func (in *incoming) unsigned(body []byte, held time.Duration) error {
+	if in.talk != nil { // it can sign
+		in.g.metrics.refuse(refuseUnsigned)
+		return nil
+	}
+	kind, answer := in.g.receiveUnsigned(body, in.peer, held)
+	if kind == 0 {
+		return nil
+	}
+	return in.put(kind, answer)
+}
+
+func (in *incoming) signed(f frame, held time.Duration) error {
+	if in.talk == nil {
+		in.g.metrics.refuse(refuseMalformed)
+		return fmt.Errorf("%w: type %d before hello", errFrame, f.kind)
+	}
+	if err := in.talk.take(f, held); err != nil {
+		return err
+	}
+	if f.kind == frameBeat { // a beat is a ping, too
+		return in.put(framePong, nil)
+	}
+	return nil
+}
+
+// packet hands one to memberlist, or drops it.
+func (g *Gossip) packet(from federation.ClusterName, body []byte, held time.Duration) {
+	if held > lateness {
+		g.metrics.dropped.WithLabelValues(string(from), dropLate).Inc()
+		return
+	}
+	select {
+	case g.packets <- &memberlist.Packet{Buf: body, From: nodeAddr(from), Timestamp: time.Now()}:
+	default:
+		g.metrics.dropped.WithLabelValues(string(from), dropQueueFull).Inc()
+	}
 }

@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,10 +34,13 @@ type Config struct {
 	SuspicionMult int
 	// SuspicionMaxMult × that is the most.
 	SuspicionMaxMult int
+	// SilenceAfter is how long a beat may go unanswered before others are asked whether
+	// they hear the member: the longest round trip and one retransmission.
+	SilenceAfter time.Duration
 	// GossipInterval paces the epidemic broadcasts.
 	GossipInterval time.Duration
-	// PushPullInterval paces full exchanges with one random member.
-	PushPullInterval time.Duration
+	// ExchangeInterval paces the exchange of digests with one peer by chance.
+	ExchangeInterval time.Duration
 	// HeartbeatInterval is how often our own statements are renewed.
 	HeartbeatInterval time.Duration
 
@@ -50,6 +54,13 @@ type Config struct {
 	LeaveTimeout time.Duration
 	// TombstoneTTL is how long a withdrawal is remembered.
 	TombstoneTTL time.Duration
+
+	// KeyRecheck is how long a peer's signing key counts before its certificate chain is
+	// verified again.
+	KeyRecheck time.Duration
+	// FrameRate bounds the frames that one peer's connection may send per second, after
+	// FrameBurst at once. What is faster is read later.
+	FrameRate, FrameBurst int
 
 	// MaxClusters bounds the book and the number of peers.
 	MaxClusters int
@@ -68,8 +79,9 @@ func DefaultConfig() Config {
 		ProbeTimeout:      300 * time.Millisecond,
 		SuspicionMult:     3,
 		SuspicionMaxMult:  2,
+		SilenceAfter:      450 * time.Millisecond,
 		GossipInterval:    100 * time.Millisecond,
-		PushPullInterval:  5 * time.Second,
+		ExchangeInterval:  2 * time.Second,
 		HeartbeatInterval: time.Second,
 		DialTimeout:       2 * time.Second,
 		LinkTimeout:       3 * time.Second,
@@ -77,7 +89,10 @@ func DefaultConfig() Config {
 		RedialMax:         2 * time.Second,
 		LeaveTimeout:      500 * time.Millisecond,
 		TombstoneTTL:      10 * time.Minute,
-		MaxClusters:       64,
+		KeyRecheck:        5 * time.Second,
+		FrameRate:         1000,
+		FrameBurst:        4000,
+		MaxClusters:       256,
 		MaxServices:       1000,
 		MaxMessageBytes:   1 << 20,
 		QueueLength:       512,
@@ -101,15 +116,17 @@ func (c Config) Validate() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"ProbeInterval": c.ProbeInterval, "ProbeTimeout": c.ProbeTimeout, "GossipInterval": c.GossipInterval,
-		"PushPullInterval": c.PushPullInterval, "HeartbeatInterval": c.HeartbeatInterval, "DialTimeout": c.DialTimeout,
+		"ExchangeInterval": c.ExchangeInterval, "HeartbeatInterval": c.HeartbeatInterval, "DialTimeout": c.DialTimeout,
 		"LinkTimeout": c.LinkTimeout, "RedialMin": c.RedialMin, "RedialMax": c.RedialMax,
 		"LeaveTimeout": c.LeaveTimeout, "TombstoneTTL": c.TombstoneTTL,
+		"SilenceAfter": c.SilenceAfter, "KeyRecheck": c.KeyRecheck,
 	} {
 		must(d > 0, "%s must be positive, is %s", name, d)
 	}
 	must(c.ProbeTimeout < c.ProbeInterval, "ProbeTimeout %s must be below ProbeInterval %s", c.ProbeTimeout, c.ProbeInterval)
 	must(c.RedialMin <= c.RedialMax, "RedialMin %s exceeds RedialMax %s", c.RedialMin, c.RedialMax)
 	must(c.SuspicionMult > 0 && c.SuspicionMaxMult > 0, "suspicion multipliers must be positive")
+	must(c.FrameRate > 0 && c.FrameBurst > 0, "FrameRate and FrameBurst must be positive")
 	must(c.MaxClusters > 1 && c.MaxServices > 0 && c.QueueLength > 0, "bounds must be positive")
 	must(c.MaxMessageBytes >= 64<<10, "MaxMessageBytes must be at least 64 KiB, is %d", c.MaxMessageBytes)
 	return errors.Join(errs...)
@@ -123,6 +140,16 @@ type Deps struct {
 	// ALPN and SNI set.
 	ServerTLS *tls.Config
 	ClientTLS func(peer federation.ClusterName) *tls.Config
+	// Certificate gives the identity that signs our statements, with its chain and an
+	// ECDSA P-256 key. It is asked for each, so that a rotation takes effect at once.
+	Certificate func() (*tls.Certificate, error)
+	// VerifyChain tells whose statements a certificate chain may sign: it verifies the
+	// chain, the leaf first, against the bundle of the trust domain that the leaf names,
+	// and that this is an operator of a cluster of the federation, our own included.
+	VerifyChain func([]*x509.Certificate) (federation.ClusterName, error)
+	// Start is the zero of the own monotonic clock, the same for every Gossip of one
+	// epoch. Default: when New was called.
+	Start time.Time
 	// Dial opens a plain TCP connection to one gateway address.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// PeerCluster tells the verified cluster at the other end.
@@ -132,10 +159,18 @@ type Deps struct {
 	Superseded func(epoch uint64)
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
+
+	// carry, in simulations, takes the place of links and listener: it delivers a frame.
+	carry func(to federation.ClusterName, kind byte, body []byte)
+	// stream likewise opens one of memberlist's streams.
+	stream func(to federation.ClusterName) (net.Conn, error)
 }
 
 func (d Deps) validate() error {
-	if d.Listener == nil || d.ServerTLS == nil || d.ClientTLS == nil || d.Dial == nil || d.PeerCluster == nil {
+	if d.Certificate == nil || d.VerifyChain == nil {
+		return errors.New("gossip: Certificate and VerifyChain are required")
+	}
+	if d.carry == nil && (d.Listener == nil || d.ServerTLS == nil || d.ClientTLS == nil || d.Dial == nil || d.PeerCluster == nil) {
 		return errors.New("gossip: Listener, ServerTLS, ClientTLS, Dial and PeerCluster are required")
 	}
 	return nil

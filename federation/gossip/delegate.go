@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -27,8 +28,41 @@ func (d *delegate) NodeMeta(limit int) []byte {
 	return []byte(d.g.cfg.Advertise)
 }
 
-// NotifyMsg takes an epidemic message: who sent it is not known, so it is relayed.
-func (d *delegate) NotifyMsg(b []byte) { d.g.receive(b, "", 0) }
+// NotifyMsg takes an epidemic message: who sent it is not known, who signed it is.
+// memberlist may use b again once this returns.
+func (d *delegate) NotifyMsg(b []byte) {
+	g := d.g
+	if len(b) == 0 || b[0] != frameBatch {
+		g.metrics.refuse(epidemicReason(b))
+		return
+	}
+	age, sealed, err := splitBatch(bytes.Clone(b[1:]))
+	if err != nil {
+		g.metrics.refuse(refuseMalformed)
+		return
+	}
+	owner, batch, reason := g.admit(sealed, g.now())
+	switch {
+	case reason != "":
+		g.metrics.refuse(reason)
+	case owner == g.cfg.Cluster:
+		g.heardOwn(sealed, batch)
+	case g.file(owner, sealed, batch, age):
+		g.askAny(owner)
+	}
+}
+
+// epidemicReason tells why a message is none of ours: version 1's, which nobody has
+// signed, or a later version's.
+func epidemicReason(b []byte) string {
+	switch {
+	case len(b) == 0:
+		return refuseMalformed
+	case b[0] == codecVersion:
+		return refuseUnsigned
+	}
+	return refuseUnknown
+}
 
 func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
 	g := d.g
@@ -36,39 +70,27 @@ func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
 	defer g.mu.Unlock()
 	now := g.now()
 	return g.epidemic.take(overhead, limit, retransmits(len(g.peers)+1), func(r rumour) []byte {
-		ports := []federation.ServicePort{}
-		if r.port.Port != 0 {
-			ports = append(ports, r.port)
-		}
-		s, ok := g.book.tell(r.owner, ports, now)
-		if !ok || r.port.Port != 0 && len(s.Records) == 0 {
+		v := g.archive.volumes[r.owner]
+		if v == nil || v.epoch != r.version.Epoch {
 			return nil
 		}
-		return encode(s)
+		f := v.deltas[r.version.Sequence]
+		if f == nil {
+			return nil
+		}
+		return append([]byte{frameBatch}, encodeBatch(now-f.made, f.sealed)...)
 	})
 }
 
-// LocalState is all that we hold, for a full exchange.
-func (d *delegate) LocalState(bool) []byte {
-	g := d.g
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var all []statement
-	for c := range g.book.clusters {
-		if c == g.cfg.Cluster && !g.published {
-			continue
-		}
-		if s, ok := g.book.tell(c, nil, g.now()); ok {
-			all = append(all, s)
-		}
-	}
-	return encode(all...)
-}
+// LocalState is empty: memberlist's full exchange is for its members alone, health has
+// an exchange of its own. What stands here is an empty message of version 1, for its sake.
+func (d *delegate) LocalState(bool) []byte { return encode() }
 
+// MergeRemoteState is what a peer of version 1 tells of all it holds: nobody has signed it.
 func (d *delegate) MergeRemoteState(b []byte, _ bool) {
-	lim := d.g.limit
-	lim.bytes *= lim.clusters
-	d.g.receiveWithin(b, "", 0, lim)
+	if len(b) > len(encode()) {
+		d.g.metrics.refuse(refuseUnsigned)
+	}
 }
 
 var errNotAPeer = errors.New("is not a known peer")

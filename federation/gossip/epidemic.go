@@ -7,17 +7,16 @@ import (
 	"github.com/causeway-mesh/causeway/federation"
 )
 
-// rumour names what the epidemic carries: one record or, with port zero, one
-// owner's beat. Its content is looked up when it is sent, so a newer statement
-// takes the place of an older and ages are right.
+// rumour names a batch that the epidemic carries. It is looked up when it is sent, so
+// that its age is right and one that a snapshot has replaced is told no more.
 type rumour struct {
-	owner federation.ClusterName
-	port  federation.ServicePort
+	owner   federation.ClusterName
+	version federation.Version
 }
 
 // epidemic is the set of rumours still to be told, each some times more. It is
-// memberlist's TransmitLimitedQueue without its copies of the bytes. The book's
-// bounds bound it.
+// memberlist's TransmitLimitedQueue without its copies of the bytes. It holds at most
+// maxRumours.
 type epidemic struct {
 	told  map[rumour]int
 	order []rumour
@@ -28,10 +27,17 @@ func (e *epidemic) add(r rumour) {
 		e.told = map[rumour]int{}
 	}
 	if _, ok := e.told[r]; !ok {
+		if len(e.order) >= maxRumours {
+			delete(e.told, e.order[0])
+			e.order = e.order[1:]
+		}
 		e.order = append(e.order, r)
 	}
 	e.told[r] = 0
 }
+
+// maxRumours bounds what waits to be told; the longest told goes first.
+const maxRumours = 4096
 
 // retransmits is how often each member tells a rumour among n members.
 func retransmits(n int) int { return 3 * int(math.Ceil(math.Log10(float64(n+1)))) }

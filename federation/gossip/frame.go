@@ -24,6 +24,16 @@ const (
 	frameOwn    byte = 4 // the sender's statement of itself
 	frameRelay  byte = 5 // statements that the sender holds
 	frameWant   byte = 6 // tell me all you have to say of yourself
+
+	// What follows is skipped by version 1; see digest.go. The dialler says hello first,
+	// and a peer that answers it speaks signed frames on this connection from then on.
+	frameHello  byte = 7
+	frameKey    byte = 8
+	frameBatch  byte = 9
+	frameBeat   byte = 10
+	frameDigest byte = 11
+	frameLack   byte = 12
+	frameSilent byte = 13 // the body is the name of a member that does not answer the sender
 )
 
 // lateness is how much longer than the fastest frame of its connection a memberlist packet may
@@ -56,7 +66,7 @@ func appendFrame(b []byte, kind byte, sent time.Duration, body []byte) []byte {
 
 // unknown says whether a frame is of a type that a later version may send: skipped and
 // counted, so that the two can go on talking.
-func (f frame) unknown() bool { return f.kind > frameWant }
+func (f frame) unknown() bool { return f.kind > frameSilent }
 
 type frame struct {
 	kind byte
@@ -72,7 +82,7 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 		return frame{}, err
 	}
 	n := binary.BigEndian.Uint32(h[1:])
-	if h[0] < framePacket { // a type beyond frameWant is a later version's, and is skipped
+	if h[0] < framePacket { // a type beyond frameSilent is a later version's, and is skipped
 		return frame{}, fmt.Errorf("%w: type %d", errFrame, h[0])
 	}
 	if int64(n) > int64(limit) {
@@ -91,12 +101,14 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 // of the same connection. It compares only how two monotonic clocks advance,
 // never what they show.
 type drift struct {
-	least time.Duration
-	known bool
+	least, at time.Duration
+	known     bool
 }
 
 func (d *drift) delay(sent, received time.Duration) time.Duration {
 	offset := received - sent
+	d.least += (received - d.at) / clockDrift // else two clocks part for good on a long connection
+	d.at = received
 	if !d.known || offset < d.least {
 		d.least, d.known = offset, true
 	}

@@ -21,6 +21,7 @@ type Gossip struct {
 	metrics *metrics
 	start   time.Time // zero of the own monotonic clock
 	limit   bounds
+	keys    *keyring
 
 	// changed: we send, the caller of Changed receives. Buffer 1, coalesced.
 	changed chan struct{}
@@ -35,10 +36,17 @@ type Gossip struct {
 	joins chan federation.ClusterName
 
 	mu         sync.Mutex // guards all below
-	book       *book
-	owner      *owner
-	published  bool // nothing is said of ourselves before the first Publish
+	archive    *archive
+	author     *author
+	latest     map[federation.ServicePort]federation.Health // as last published
+	asked      map[federation.ClusterName]time.Duration     // when what is missing was last asked for
+	silent     hints
+	told       map[federation.ClusterName]time.Duration // when others were last told of a silent member
+	book       *book                                    // what peers of version 1 say of themselves
+	owner      *owner                                   // and what they are told of us
+	published  bool                                     // nothing is said of ourselves before the first Publish
 	superseded uint64
+	greeted    int // links that have come up
 	peers      map[federation.ClusterName][]string
 	hints      map[federation.ClusterName]string // addresses that members advertise
 	links      map[federation.ClusterName]*link
@@ -56,7 +64,7 @@ func New(cfg Config, deps Deps) (*Gossip, error) {
 		return nil, err
 	}
 	g := &Gossip{
-		cfg: cfg, deps: deps, log: deps.Log, start: time.Now(),
+		cfg: cfg, deps: deps, log: deps.Log, start: deps.Start,
 		limit:        bounds{clusters: cfg.MaxClusters, services: cfg.MaxServices, bytes: cfg.MaxMessageBytes},
 		changed:      make(chan struct{}, 1),
 		packets:      make(chan *memberlist.Packet, cfg.QueueLength),
@@ -67,12 +75,21 @@ func New(cfg Config, deps Deps) (*Gossip, error) {
 		hints:        map[federation.ClusterName]string{},
 		links:        map[federation.ClusterName]*link{},
 		members:      map[federation.ClusterName]memberNote{},
+		asked:        map[federation.ClusterName]time.Duration{},
+		silent:       hints{},
+		told:         map[federation.ClusterName]time.Duration{},
+		keys:         newKeyring(deps.VerifyChain, cfg.KeyRecheck),
+	}
+	if g.start.IsZero() {
+		g.start = time.Now()
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
 	g.book = newBook(g.limit, cfg.TombstoneTTL)
 	g.owner = newOwner(cfg.Cluster, cfg.Epoch, g.book)
+	g.archive = newArchive(g.limit, cfg.TombstoneTTL)
+	g.author = newAuthor(cfg.Cluster, cfg.Epoch, g.archive, deps.Certificate)
 	var err error
 	g.metrics, err = newMetrics(deps.Metrics, g.heldCount)
 	return g, err
@@ -105,59 +122,89 @@ func (g *Gossip) SetPeers(peers map[federation.ClusterName][]string) {
 			poke(l.redial)
 		}
 	}
-	g.peers = next
-	for c := range g.book.clusters {
-		if _, ok := next[c]; !ok && c != g.cfg.Cluster {
-			delete(g.book.clusters, c)
-			delete(g.hints, c)
-			delete(g.members, c)
-			poke(g.changed)
+	for c := range g.peers {
+		if _, ok := next[c]; !ok {
+			g.forget(c)
 		}
 	}
+	g.peers = next
 	poke(g.peersChanged)
+}
+
+func (g *Gossip) forget(c federation.ClusterName) {
+	delete(g.book.clusters, c)
+	delete(g.archive.volumes, c)
+	delete(g.hints, c)
+	delete(g.members, c)
+	delete(g.asked, c)
+	delete(g.told, c)
+	delete(g.silent, c)
+	for _, who := range g.silent {
+		delete(who, c)
+	}
+	g.keys.forget(c)
+	poke(g.changed)
 }
 
 // SetEpoch starts a new reign: all own records are said again under it. An epoch
 // that is not higher changes nothing.
 func (g *Gossip) SetEpoch(epoch uint64) {
+	now := g.now()
 	g.mu.Lock()
-	changed := g.owner.setEpoch(epoch, g.now())
+	changed := g.owner.setEpoch(epoch, now)
+	if changed {
+		f, err := g.author.reign(epoch, now)
+		g.signed(f, err)
+	}
 	g.mu.Unlock()
 	if changed {
+		g.tellOwn()
 		g.tellFull()
 		poke(g.changed)
 	}
 }
 
-// Publish makes counts the full set of what this cluster exports. Nothing is said
-// of this cluster before the first call, so call it only once the counts are known.
-func (g *Gossip) Publish(counts map[federation.ServicePort]Count) {
+// Publish makes health the full set of what this cluster exports. Nothing is said of
+// this cluster before the first call, so call it only once the counts are known. What
+// differs only in load or error rate is told with the next heartbeat.
+func (g *Gossip) Publish(health map[federation.ServicePort]federation.Health) {
 	now := g.now()
 	g.mu.Lock()
-	changed, refused := g.owner.publish(counts, now)
 	first := !g.published
-	g.published = true
-	var body []byte
-	if len(changed) > 0 && !first {
-		g.owner.renew(now)
-		s, _ := g.book.tell(g.cfg.Cluster, changed, now)
-		body = encode(s)
-		g.passOn(g.cfg.Cluster, changed)
-	}
+	g.published, g.latest = true, health
+	f, refused, err := g.author.publish(health, false, now)
+	g.signed(f, err)
+	unsigned := g.publishUnsigned(health, now)
 	g.mu.Unlock()
 	if refused > 0 {
 		g.metrics.refused.WithLabelValues(refuseServices).Add(float64(refused))
 		g.log.Error("too many exported service ports: the last ones by name are not told to other clusters",
 			"limit", g.cfg.MaxServices, "left_out", refused)
 	}
-	switch {
-	case first:
+	if first {
+		g.tellOwn()
 		g.tellFull()
-	case body != nil:
-		g.sendAll(frameOwn, body)
+	} else {
+		g.spread(f)
+		g.sendUnsigned(unsigned)
 	}
-	if first || len(changed) > 0 {
+	if f != nil {
 		poke(g.changed)
+	}
+}
+
+// signed counts a statement that could not be signed, and makes the key of one that
+// could be known.
+func (g *Gossip) signed(f *filed, err error) {
+	if err != nil {
+		g.metrics.unsaid.Inc()
+		g.log.Error("own health is not told: it cannot be signed", "error", err)
+	}
+	if f == nil {
+		return
+	}
+	if cert, err := g.deps.Certificate(); err == nil {
+		g.keys.own(g.cfg.Cluster, cert, g.now())
 	}
 }
 
@@ -166,159 +213,49 @@ func (g *Gossip) Publish(counts map[federation.ServicePort]Count) {
 func (g *Gossip) Records() map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.book.records(g.now())
-}
-
-// receive takes in statements: from is their sender if it speaks of itself, or empty
-// for relayed ones. held is how long they were stuck on their way. It returns an
-// answer for the sender: frame type 0 is none.
-func (g *Gossip) receive(body []byte, from federation.ClusterName, held time.Duration) (kind byte, answer []byte) {
-	return g.receiveWithin(body, from, held, g.limit)
-}
-
-func (g *Gossip) receiveWithin(body []byte, from federation.ClusterName, held time.Duration, lim bounds) (kind byte, answer []byte) {
-	statements, err := decode(body, lim)
-	if err != nil {
-		g.metrics.refuse(refuseMalformed)
-		g.log.Debug("refusing gossip message", "cluster", from, "error", err)
-		return 0, nil
-	}
-	var changed bool
-	var newer uint64
-	g.mu.Lock()
 	now := g.now()
-	for _, s := range statements {
-		if from != "" && s.Owner != from {
-			g.metrics.refuse(refuseNotOwner)
-			continue
-		}
-		s.delayBy(held)
-		if s.Owner == g.cfg.Cluster {
-			newer = max(newer, g.heardOfUs(s, now))
-			continue
-		}
-		if _, ok := g.peers[s.Owner]; !ok {
-			g.metrics.refuse(refuseCluster)
-			continue
-		}
-		out := g.book.merge(s, from != "", now)
-		changed = changed || out.changed
-		g.count(out)
-		g.passOnNews(s.Owner, out)
-		switch {
-		case from == "":
-		case out.stale:
-			proof, _ := g.book.tell(s.Owner, nil, now)
-			kind, answer = frameRelay, encode(proof)
-		case out.behind && kind == 0:
-			kind = frameWant
+	out := g.archive.records(now)
+	for c, records := range g.book.records(now) {
+		if g.unsignedHolds(c) {
+			out[c] = records
 		}
 	}
-	g.mu.Unlock()
-	if changed {
-		poke(g.changed)
-	}
-	if newer > 0 && g.deps.Superseded != nil {
-		g.deps.Superseded(newer)
-	}
-	return kind, answer
+	return out
 }
 
-func (s *statement) delayBy(d time.Duration) {
-	s.Beat.Age += d
-	for i := range s.Records {
-		s.Records[i].Age += d
-	}
-}
-
-func (g *Gossip) count(out outcome) {
-	if out.refused > 0 {
-		g.metrics.refused.WithLabelValues(refuseServices).Add(float64(out.refused))
-	}
-	if out.full {
-		g.metrics.refuse(refuseClusters)
-	}
-	if out.stale {
-		g.metrics.refuse(refuseStale)
-	}
-}
-
-// heardOfUs handles our own statements coming back. It returns an epoch, once, if they prove
-// a newer leader of our cluster.
-func (g *Gossip) heardOfUs(s statement, now time.Duration) uint64 {
-	newer, restamped := g.owner.echo(s, now)
-	if restamped && g.published {
-		for _, l := range g.links {
-			poke(l.wantFull)
-		}
-	}
-	if newer <= g.superseded {
-		return 0
-	}
-	g.superseded = newer
-	g.metrics.superseded.Inc()
-	g.log.Warn("a newer leader of our cluster has spoken: a peer returned its record",
-		"epoch", newer, "own_epoch", g.owner.at.Epoch)
-	return newer
-}
-
-// passOnNews gives memberlist's epidemic what was new to us.
-func (g *Gossip) passOnNews(owner federation.ClusterName, out outcome) {
-	if len(out.news) > 0 {
-		g.passOn(owner, out.news)
-	}
-	if out.renewed {
-		g.epidemic.add(rumour{owner: owner})
-	}
-}
-
-func (g *Gossip) passOn(owner federation.ClusterName, ports []federation.ServicePort) {
-	for _, p := range ports {
-		g.epidemic.add(rumour{owner, p})
-	}
-}
-
-// fullStatement encodes the own complete statement; nil before the first Publish.
-func (g *Gossip) fullStatement() []byte {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.published {
-		return nil
-	}
-	return encode(g.owner.full(g.now()))
-}
-
-// tellFull has every link send our complete statement.
-func (g *Gossip) tellFull() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, l := range g.links {
-		poke(l.wantFull)
-	}
-}
-
-// heartbeat renews all that we have said, in one small message.
+// heartbeat renews all that we have said: in one small message that any reader can
+// verify and pass on.
 func (g *Gossip) heartbeat() {
+	now := g.now()
 	g.mu.Lock()
-	g.book.sweep(g.now())
+	g.book.sweep(now)
 	if !g.published {
 		g.mu.Unlock()
 		return
 	}
-	now := g.now()
-	g.owner.renew(now)
-	s, _ := g.book.tell(g.cfg.Cluster, []federation.ServicePort{}, now)
-	body := encode(s)
-	g.epidemic.add(rumour{owner: g.cfg.Cluster})
+	f, _, err := g.author.publish(g.latest, true, now)
+	if f == nil && err == nil && g.author.due(now) {
+		f, err = g.author.renew(now)
+	}
+	g.signed(f, err)
+	unsigned := g.beatUnsigned(now)
+	b, beats := g.author.beat(now)
 	g.mu.Unlock()
-	g.sendAll(frameOwn, body)
+	g.spread(f)
+	g.sendUnsigned(unsigned)
+	if beats {
+		g.sendAll(speaksSigned, frameBeat, encodeBeacon(b))
+	}
 }
 
-func (g *Gossip) sendAll(kind byte, body []byte) {
+// sendAll queues a frame on every link whose peer speaks so.
+func (g *Gossip) sendAll(speaks int32, kind byte, body []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, l := range g.links {
-		l.send(kind, body)
+		if l.speaks.Load() == speaks {
+			l.send(kind, body)
+		}
 	}
 }
 
@@ -357,8 +294,13 @@ func (g *Gossip) heldCount() float64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := 0
-	for _, l := range g.book.clusters {
-		n += len(l.entries)
+	for _, v := range g.archive.volumes {
+		n += len(v.listed)
+	}
+	for c, l := range g.book.clusters {
+		if g.unsignedHolds(c) {
+			n += len(l.entries)
+		}
 	}
 	return float64(n)
 }

@@ -27,10 +27,25 @@ type link struct {
 	wantFull chan struct{}
 	// redial ends a back-off early, as when addresses have changed. Buffer 1, coalesced.
 	redial chan struct{}
-	up     atomic.Bool
+	// wantSync asks run to tell what the peer lacks of our own words. Buffer 1, coalesced.
+	wantSync chan struct{}
+	up       atomic.Bool
+	// speaks is what the peer on this connection has shown to understand.
+	speaks atomic.Int32
+	talk   *talk   // of this connection; set anew before speaks is
+	holds  holding // what the peer holds of us, as far as we know; under g.mu
 	// heard is the own monotonic time of the peer's last answer, in nanoseconds; 0 is never.
 	heard atomic.Int64
+	// asked is when the oldest ping or beat that has no answer yet was written; 0 is none.
+	asked atomic.Int64
 }
+
+// What a peer understands: not known yet, version 1 only, or signed batches.
+const (
+	speaksUnknown int32 = iota
+	speaksUnsigned
+	speaksSigned
+)
 
 type queued struct {
 	kind byte
@@ -43,12 +58,36 @@ func newLink(g *Gossip, peer federation.ClusterName) *link {
 		g: g, peer: peer,
 		queue:    make(chan queued, g.cfg.QueueLength),
 		wantFull: make(chan struct{}, 1),
+		wantSync: make(chan struct{}, 1),
 		redial:   make(chan struct{}, 1),
 	}
 }
 
+// greet prepares the queue of a fresh connection: hello is the first frame, and the
+// ping behind it is answered after hello has been, or would have been.
+func (l *link) greet() {
+	now := l.g.now()
+	l.g.mu.Lock()
+	l.talk = l.g.newTalk(l.peer, func(kind byte, body []byte) error {
+		l.send(kind, body)
+		return nil
+	})
+	l.g.mu.Unlock()
+	l.queue <- queued{frameHello, now, encodeHello(holding{})} // drained before, and longer than two
+	l.queue <- queued{framePing, now, nil}
+	l.up.Store(true)
+}
+
 // send queues a frame, or drops it.
 func (l *link) send(kind byte, body []byte) {
+	if l.g.deps.carry != nil {
+		l.g.metrics.bytes.WithLabelValues("out").Add(float64(frameHeader + len(body)))
+		if kind == frameBeat || kind == framePing {
+			l.owe(l.g.now())
+		}
+		l.g.deps.carry(l.peer, kind, body)
+		return
+	}
 	if !l.up.Load() {
 		l.g.metrics.dropped.WithLabelValues(string(l.peer), dropDisconnected).Inc()
 		return
@@ -105,11 +144,10 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) } //noli
 // serve runs both directions of a link until one fails.
 func (l *link) serve(ctx context.Context, conn *tls.Conn) error {
 	l.drain()
-	l.up.Store(true)
+	l.greet()
 	l.g.metrics.links.WithLabelValues(string(l.peer)).Set(1)
 	l.g.joinNow(l.peer)
-	l.heard.Store(int64(l.g.now()))
-	poke(l.wantFull)
+	l.answered(l.g.now())
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, func() { closeNow(conn) })
 	var wg sync.WaitGroup
@@ -119,6 +157,7 @@ func (l *link) serve(ctx context.Context, conn *tls.Conn) error {
 	stop()
 	closeNow(conn)
 	l.up.Store(false)
+	l.speaks.Store(speaksUnknown)
 	l.g.metrics.links.WithLabelValues(string(l.peer)).Set(0)
 	return context.Cause(ctx)
 }
@@ -138,11 +177,13 @@ func (l *link) write(ctx context.Context, conn net.Conn) error {
 	start := l.g.now()
 	ping := time.NewTicker(l.g.cfg.LinkTimeout / 4)
 	defer ping.Stop()
+	var beaten time.Duration
 	put := func(kind byte, at time.Duration, body []byte) error {
 		if err := conn.SetWriteDeadline(time.Now().Add(l.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
 		l.g.metrics.frames.WithLabelValues(string(l.peer), "out").Inc()
+		l.g.metrics.bytes.WithLabelValues("out").Add(float64(frameHeader + len(body)))
 		_, err := conn.Write(appendFrame(nil, kind, max(at-start, 0), body))
 		return err
 	}
@@ -153,12 +194,24 @@ func (l *link) write(ctx context.Context, conn net.Conn) error {
 			return context.Cause(ctx)
 		case q := <-l.queue:
 			err = put(q.kind, q.at, q.body)
+			if q.kind == frameBeat || q.kind == framePing {
+				beaten = l.g.now()
+				l.owe(beaten)
+			}
 		case <-l.wantFull:
+			if l.speaks.Load() != speaksUnsigned {
+				break
+			}
 			if body := l.g.fullStatement(); body != nil {
 				err = put(frameOwn, l.g.now(), body)
 			}
+		case <-l.wantSync:
+			err = l.sync(put)
 		case <-ping.C:
-			err = put(framePing, l.g.now(), nil)
+			if l.speaks.Load() != speaksSigned || l.g.now()-beaten > l.g.cfg.LinkTimeout*3/8 {
+				l.owe(l.g.now())
+				err = put(framePing, l.g.now(), nil)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("writing to %s: %w", l.peer, err)
@@ -169,7 +222,9 @@ func (l *link) write(ctx context.Context, conn net.Conn) error {
 // read takes the peer's answers: pongs, requests, and proof that we are superseded.
 func (l *link) read(conn net.Conn) error {
 	start, d := l.g.now(), drift{}
+	budget := newBucket(l.g.cfg, start)
 	for {
+		l.g.hold(l.peer, budget)
 		if err := conn.SetReadDeadline(time.Now().Add(l.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
@@ -181,14 +236,25 @@ func (l *link) read(conn net.Conn) error {
 			return fmt.Errorf("reading from %s: %w", l.peer, err)
 		}
 		now := l.g.now()
-		l.heard.Store(int64(now))
+		l.answered(now)
 		held := d.delay(f.sent, now-start)
 		switch f.kind {
 		case framePong:
+			if l.speaks.CompareAndSwap(speaksUnknown, speaksUnsigned) {
+				poke(l.wantFull)
+			}
 		case frameWant:
 			poke(l.wantFull)
 		case frameRelay:
-			l.g.receive(f.body, "", held)
+			l.g.returned(f.body)
+		case frameHello:
+			if err := l.welcomed(f.body); err != nil {
+				return err
+			}
+		case frameKey, frameBatch, frameBeat, frameDigest, frameLack, frameSilent:
+			if err := l.talk.take(f, held); err != nil {
+				return err
+			}
 		default:
 			if f.unknown() {
 				l.g.metrics.refuse(refuseUnknown)
@@ -198,6 +264,77 @@ func (l *link) read(conn net.Conn) error {
 			return fmt.Errorf("%w: type %d as an answer", errFrame, f.kind)
 		}
 	}
+}
+
+// welcomed takes the answer to our hello: what the peer holds of us.
+func (l *link) welcomed(body []byte) error {
+	h, err := decodeHello(body, l.g.cfg.Cluster)
+	if err != nil {
+		l.g.metrics.refuse(refuseMalformed)
+		return err
+	}
+	l.g.mu.Lock()
+	l.holds = h
+	a := l.g.author
+	own := holding{Owner: a.name, Epoch: a.epoch, Upto: a.sequence}
+	l.g.mu.Unlock()
+	l.speaks.Store(speaksSigned)
+	poke(l.wantSync)
+	if h.Epoch > own.Epoch || h.Epoch == own.Epoch && h.Upto > own.Upto {
+		// It knows more of us than we have said: a newer leader, or our former self.
+		l.send(frameLack, encodeHoldings([]holding{own}))
+	}
+	return nil
+}
+
+// sync tells what the peer lacks of our own words, and what we hold of all others: the
+// answer repairs both sides.
+func (l *link) sync(put func(byte, time.Duration, []byte) error) error {
+	if l.speaks.Load() != speaksSigned {
+		return nil
+	}
+	g := l.g
+	now := func(kind byte, body []byte) error { return put(kind, g.now(), body) }
+	g.mu.Lock()
+	h := l.holds
+	h.Owner = g.cfg.Cluster
+	missing, _ := g.archive.lacking(h, g.now())
+	l.holds = g.archive.held(g.cfg.Cluster)
+	digest := encodeHoldings(g.archive.digest())
+	greeted := g.greeted
+	g.greeted++
+	t := l.talk
+	g.mu.Unlock()
+	direct := &talk{g: g, peer: l.peer, put: now, told: map[keyID]bool{}}
+	for _, f := range missing {
+		if err := direct.tell(f); err != nil {
+			return err
+		}
+	}
+	for id := range direct.told {
+		t.mu.Lock()
+		t.told[id] = true
+		t.mu.Unlock()
+	}
+	if greeted < firstExchanges {
+		return now(frameDigest, digest)
+	}
+	return nil
+}
+
+// firstExchanges is with how many peers digests are exchanged at once when we start;
+// all would answer with the same.
+const firstExchanges = 2
+
+// connectCarried makes a simulated link.
+func (l *link) connectCarried() {
+	l.talk = l.g.newTalk(l.peer, func(kind byte, body []byte) error {
+		l.send(kind, body)
+		return nil
+	})
+	l.speaks.Store(speaksSigned)
+	l.up.Store(true)
+	l.answered(l.g.now())
 }
 
 // closeNow closes without waiting for a goodbye that a black hole would never take.

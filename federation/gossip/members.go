@@ -18,7 +18,8 @@ const (
 	Alive MemberStatus = "Alive"
 	// Suspect: SWIM still counts it, but our own link to it is down or silent.
 	Suspect MemberStatus = "Suspect"
-	// Dead: SWIM has given it up, or it has left.
+	// Dead: it does not answer us, and half of the others say so too; or SWIM has given
+	// it up, or it has left.
 	Dead MemberStatus = "Dead"
 )
 
@@ -70,6 +71,8 @@ func (g *Gossip) observe() {
 		n := g.members[c]
 		status := Unknown
 		switch l := g.links[c]; {
+		case n.joined && g.gone(c, now):
+			status = Dead
 		case alive[c] && l != nil && l.answers(now):
 			status = Alive
 		case alive[c]:

@@ -10,6 +10,9 @@ type metrics struct {
 	links      *prometheus.GaugeVec
 	records    prometheus.GaugeFunc
 	superseded prometheus.Counter
+	throttled  *prometheus.CounterVec
+	bytes      *prometheus.CounterVec
+	unsaid     prometheus.Counter
 }
 
 // The constant values of the label "reason".
@@ -25,6 +28,12 @@ const (
 	refuseConns      = "too_many_connections"
 	refuseMember     = "unknown_member"
 	refuseOversized  = "oversized"
+	refuseUnsigned   = "unsigned"
+	refuseSignature  = "wrong_signature"
+	refuseUnknownKey = "unknown_key"
+	refuseKey        = "untrusted_key"
+	refuseVersion    = "unknown_version"
+	refuseReplayed   = "replayed"
 	dropQueueFull    = "queue_full"
 	dropNoPeer       = "no_such_peer"
 	dropLate         = "late"
@@ -61,16 +70,34 @@ func newMetrics(reg prometheus.Registerer, held func() float64) (*metrics, error
 			Name: "causeway_gossip_superseded_total",
 			Help: "Times that a peer proved a newer leader of our own cluster.",
 		}),
+		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_gossip_throttled_total",
+			Help: "Times that a peer sent frames faster than its budget and was read no further for a while.",
+		}, []string{"cluster"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_gossip_payload_bytes_total",
+			Help: "Bytes of frames by direction (in, out), without what TLS and TCP add.",
+		}, []string{"direction"}),
+		unsaid: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "causeway_gossip_unsigned_statements_total",
+			Help: "Times that a statement of our own could not be signed and was not sent.",
+		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.refused, m.dropped, m.frames, m.dials, m.links, m.records, m.superseded} {
+	for _, c := range m.all() {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.refused, m.dropped, m.frames, m.dials, m.links, m.records, m.superseded, m.throttled, m.bytes, m.unsaid,
+	}
 }
 
 func (m *metrics) refuse(reason string) { m.refused.WithLabelValues(reason).Inc() }
@@ -81,7 +108,7 @@ func (m *metrics) unregister(reg prometheus.Registerer) {
 	if reg == nil {
 		return
 	}
-	for _, c := range []prometheus.Collector{m.refused, m.dropped, m.frames, m.dials, m.links, m.records, m.superseded} {
+	for _, c := range m.all() {
 		reg.Unregister(c)
 	}
 }

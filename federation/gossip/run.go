@@ -29,14 +29,18 @@ func (g *Gossip) Run(ctx context.Context) error {
 	defer cancel()
 	list, err := memberlist.Create(g.memberlistConfig(inner))
 	if err != nil {
-		_ = g.deps.Listener.Close()
+		if g.deps.Listener != nil {
+			_ = g.deps.Listener.Close()
+		}
 		return fmt.Errorf("starting memberlist: %w", err)
 	}
 	g.mu.Lock()
 	g.list = list
 	g.mu.Unlock()
 	broken := make(chan error, 1) // the acceptor sends once; Run receives at most once
-	wg.Go(func() { broken <- newAcceptor(g).run(inner) })
+	if g.deps.carry == nil {
+		wg.Go(func() { broken <- newAcceptor(g).run(inner) })
+	}
 	wg.Go(func() { g.keepJoined(inner, list) })
 	err = g.loop(ctx, inner, &wg, broken)
 	g.mu.Lock()
@@ -61,7 +65,7 @@ func (g *Gossip) memberlistConfig(ctx context.Context) *memberlist.Config {
 	c.ProbeInterval, c.ProbeTimeout = g.cfg.ProbeInterval, g.cfg.ProbeTimeout
 	c.SuspicionMult, c.SuspicionMaxTimeoutMult = g.cfg.SuspicionMult, g.cfg.SuspicionMaxMult
 	c.AwarenessMaxMultiplier = 3
-	c.GossipInterval, c.PushPullInterval = g.cfg.GossipInterval, g.cfg.PushPullInterval
+	c.GossipInterval, c.PushPullInterval = g.cfg.GossipInterval, 0 // digests are exchanged instead
 	c.GossipToTheDeadTime = 30 * time.Second
 	c.TCPTimeout = 2 * g.cfg.DialTimeout
 	c.RequireNodeNames = true
@@ -71,13 +75,18 @@ func (g *Gossip) memberlistConfig(ctx context.Context) *memberlist.Config {
 	return c
 }
 
+// lookEvery is how often silence is looked for.
+const lookEvery = 100 * time.Millisecond
+
 // loop keeps one link per peer and beats, until ctx ends or the listener breaks.
 func (g *Gossip) loop(ctx, inner context.Context, wg *sync.WaitGroup, broken <-chan error) error {
 	cancels := map[federation.ClusterName]context.CancelFunc{}
 	beat := time.NewTicker(g.cfg.HeartbeatInterval)
 	defer beat.Stop()
-	look := time.NewTicker(g.cfg.ProbeInterval)
+	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	exchange := time.NewTicker(g.cfg.ExchangeInterval)
+	defer exchange.Stop()
 	for {
 		g.reconcile(inner, wg, cancels)
 		select {
@@ -88,7 +97,10 @@ func (g *Gossip) loop(ctx, inner context.Context, wg *sync.WaitGroup, broken <-c
 		case <-g.peersChanged:
 		case <-beat.C:
 			g.heartbeat()
+		case <-exchange.C:
+			g.exchange()
 		case <-look.C:
+			g.listen()
 			g.observe()
 		}
 	}
@@ -112,6 +124,10 @@ func (g *Gossip) reconcile(ctx context.Context, wg *sync.WaitGroup, cancels map[
 		lctx, cancel := context.WithCancel(ctx)
 		l := newLink(g, c)
 		cancels[c], g.links[c] = cancel, l
+		if g.deps.carry != nil {
+			l.connectCarried()
+			continue
+		}
 		wg.Go(func() { l.run(lctx) })
 	}
 }

@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"slices"
@@ -32,6 +33,7 @@ type seat struct {
 	address string
 	metrics *prometheus.Registry
 	plug    *plug
+	source  *identity.Source
 	stop    context.CancelFunc
 	done    chan struct{}
 }
@@ -95,6 +97,23 @@ func clientTLS(s *identity.Source, peer federation.ClusterName) *tls.Config {
 	return s.ClientConfig(operators(func(c federation.ClusterName) bool { return c == peer }), federation.SeatServerName(testFed, peer), federation.ALPNGossip)
 }
 
+// certificate and verifyChain do as the engine does.
+func certificate(s *identity.Source) func() (*tls.Certificate, error) {
+	config := s.ClientConfig(nil, "")
+	return func() (*tls.Certificate, error) { return config.GetClientCertificate(nil) }
+}
+
+func verifyChain(s *identity.Source) func([]*x509.Certificate) (federation.ClusterName, error) {
+	auth := operators(func(federation.ClusterName) bool { return true })
+	return func(chain []*x509.Certificate) (federation.ClusterName, error) {
+		id, err := s.Verify(tls.ConnectionState{PeerCertificates: chain})
+		if err == nil {
+			err = auth(id)
+		}
+		return id.Cluster, err
+	}
+}
+
 // newSeat makes a seat that is quicker than the defaults; start runs it.
 func newSeat(t *testing.T, ca *identitytest.CA, c federation.ClusterName) *seat {
 	t.Helper()
@@ -104,13 +123,15 @@ func newSeat(t *testing.T, ca *identitytest.CA, c federation.ClusterName) *seat 
 	}
 	s := &seat{cluster: c, address: l.Addr().String(), plug: &plug{Listener: l}, metrics: prometheus.NewRegistry(), done: make(chan struct{})}
 	source := ca.Source(testID(c, identity.RoleOperator))
+	s.source = source
 	cfg := DefaultConfig()
 	cfg.Federation, cfg.Cluster, cfg.Epoch = testFed, c, 1
 	cfg.ProbeInterval, cfg.ProbeTimeout = 200*time.Millisecond, 150*time.Millisecond
 	cfg.HeartbeatInterval, cfg.LinkTimeout = 200*time.Millisecond, time.Second
-	cfg.PushPullInterval = time.Hour // what arrives has been passed on, not looked up
+	cfg.ExchangeInterval = 500 * time.Millisecond
 	s.Gossip, err = New(cfg, Deps{
 		Listener: s.plug, Metrics: s.metrics, Dial: s.plug.dial,
+		Certificate: certificate(source), VerifyChain: verifyChain(source),
 		ServerTLS: source.ServerConfig(operators(func(federation.ClusterName) bool { return true }), federation.ALPNGossip),
 		ClientTLS: func(peer federation.ClusterName) *tls.Config { return clientTLS(source, peer) },
 		PeerCluster: func(cs tls.ConnectionState) (federation.ClusterName, error) {
@@ -155,7 +176,7 @@ func await(t *testing.T, what string, ok func() bool) {
 }
 
 func (s *seat) say(ready, total uint32) {
-	s.Publish(map[federation.ServicePort]Count{wirePort: {Ready: ready, Total: total}})
+	s.Publish(map[federation.ServicePort]federation.Health{wirePort: {Ready: ready, Total: total}})
 }
 
 // hears waits until a seat holds a count of another one.

@@ -59,6 +59,9 @@ func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, e
 }
 
 func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if t.g.deps.stream != nil {
+		return t.g.deps.stream(federation.ClusterName(a.Name))
+	}
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
 	conn, err := t.g.dialPeer(ctx, federation.ClusterName(a.Name), kindStream)
