@@ -90,6 +90,29 @@ func TestTheBandwidthIsWhatTheScriptSays(t *testing.T) {
 	})
 }
 
+func TestWhatOvertakesDoesNotWaitForWhatIsHeldBack(t *testing.T) {
+	each(t, func(t *testing.T, n *network) {
+		addr := n.serve(t, func(net.Conn) {})
+		n.set(t, "west>east reorder 100% by 5s")
+		ctx, cancel := context.WithTimeout(t.Context(), 4*oneWay)
+		defer cancel()
+		if c, err := n.dial(ctx, "west", addr); err == nil {
+			c.Close()
+			t.Fatal("a connection came about while its packets are held back")
+		}
+		n.set(t, "west>east clear")
+		began := time.Now()
+		c, err := n.dial(t.Context(), "west", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("a handshake took %s", took)
+		}
+	})
+}
+
 func TestAScriptPlaysWhileTrafficFlows(t *testing.T) {
 	n := newNetwork(t, false)
 	addr := n.serve(t, func(c net.Conn) { _, _ = io.Copy(c, c) })

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 
 	"github.com/vishvananda/netlink"
 
@@ -35,7 +34,7 @@ func DefaultRouted() Routed {
 }
 
 // NewRouted makes the device, the rules and the routes. It needs CAP_NET_ADMIN in the
-// namespace. Close takes everything back, the kernel settings included.
+// namespace. Close takes everything back, IPv4 forwarding too where it was off.
 func NewRouted(cfg Config, r Routed) (*WAN, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring the network: %w", err)
@@ -77,9 +76,7 @@ func (w *WAN) route(r Routed, in inside) error {
 	if err != nil {
 		return err
 	}
-	names := []string{"all", r.Device}
 	for from, bridge := range bridges {
-		names = append(names, bridge)
 		for to, prefix := range w.cfg.Sites {
 			if to == from {
 				continue
@@ -89,7 +86,7 @@ func (w *WAN) route(r Routed, in inside) error {
 			}
 		}
 	}
-	if err := w.kernel(in, names); err != nil {
+	if err := w.forwarding(in); err != nil {
 		return err
 	}
 	if r.Firewall {
@@ -138,26 +135,21 @@ func bridgesOf(sites map[Site]netip.Prefix) (map[Site]string, error) {
 	return out, errors.Join(errs...)
 }
 
-// kernel turns forwarding on and the check of return paths off: a packet comes back
-// from a device by which its source is not reached.
-func (w *WAN) kernel(in inside, devices []string) error {
-	const ipv4 = "/proc/sys/net/ipv4"
-	values := map[string]string{filepath.Join(ipv4, "ip_forward"): "1"}
-	for _, d := range devices {
-		values[filepath.Join(ipv4, "conf", d, "rp_filter")] = "0"
+const forwarding = "/proc/sys/net/ipv4/ip_forward"
+
+// forwarding lets the kernel forward. The check of return paths may stay as it is, strict
+// too: seen from the device that a packet leaves by, the rules lead back to ours.
+func (w *WAN) forwarding(in inside) error {
+	old, err := os.ReadFile(forwarding)
+	if err != nil {
+		return fmt.Errorf("reading whether the kernel forwards: %w", err)
 	}
-	for path, value := range values {
-		old, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("reading a kernel setting: %w", err)
-		}
-		if old = bytes.TrimSpace(old); string(old) == value {
-			continue
-		}
-		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
-			return fmt.Errorf("changing a kernel setting: %w", err)
-		}
-		w.undo = append(w.undo, func() { _ = in(func() error { return os.WriteFile(path, old, 0o644) }) })
+	if old = bytes.TrimSpace(old); string(old) == "1" {
+		return nil
 	}
+	if err := os.WriteFile(forwarding, []byte("1"), 0o644); err != nil {
+		return fmt.Errorf("making the kernel forward: %w", err)
+	}
+	w.undo = append(w.undo, func() { _ = in(func() error { return os.WriteFile(forwarding, old, 0o644) }) })
 	return nil
 }

@@ -3,8 +3,11 @@ package wan_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +53,73 @@ func attach(host, node *netns.NS, name, prefix string) error {
 		}))
 }
 
+// kernel reads a setting of the host's IPv4, or sets it first.
+func kernel(t *testing.T, host *netns.NS, name, set string) (got string) {
+	t.Helper()
+	path := "/proc/sys/net/ipv4/" + name
+	err := host.Do(func() error {
+		if set != "" {
+			if err := os.WriteFile(path, []byte(set), 0o644); err != nil {
+				return err
+			}
+		}
+		b, err := os.ReadFile(path)
+		got = strings.TrimSpace(string(b))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// likeDocker gives the host the iptables rules that Docker has; false where there is no
+// iptables.
+func likeDocker(t *testing.T, host *netns.NS) bool {
+	t.Helper()
+	if _, err := exec.LookPath("iptables"); err != nil {
+		t.Log("without Docker's rules: ", err)
+		return false
+	}
+	for _, rule := range []string{
+		"-N DOCKER-USER", "-P FORWARD DROP", "-A FORWARD -j DOCKER-USER",
+		"-A FORWARD -i bre ! -o bre -j ACCEPT", "-A FORWARD -i brw ! -o brw -j ACCEPT",
+		"-t nat -A POSTROUTING -s 10.1.0.0/16 ! -o bre -j MASQUERADE", "-t nat -A POSTROUTING -s 10.2.0.0/16 ! -o brw -j MASQUERADE",
+	} {
+		err := host.Do(func() error {
+			out, err := exec.Command("iptables", strings.Fields(rule)...).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("iptables %s: %w: %s", rule, err, out)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return true
+}
+
+// exempt are the iptables rules of the host that accept what the network carries.
+func exempt(t *testing.T, host *netns.NS) int {
+	t.Helper()
+	n := 0
+	err := host.Do(func() error {
+		for _, table := range []string{"filter", "nat"} {
+			out, err := exec.Command("iptables", "-t", table, "-S").CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			n += strings.Count(string(out), "-i wan0 -j ACCEPT") + strings.Count(string(out), "-A POSTROUTING -s 10.1.0.0/16 -d 10.2.0.0/16 -j ACCEPT")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func rules(t *testing.T, host *netns.NS) (out []string) {
 	t.Helper()
 	err := host.Do(func() error {
@@ -83,8 +153,10 @@ func TestNetworksOfOneNamespaceAreJoined(t *testing.T) {
 	if err := errors.Join(attach(host, n.spaces["east"], "bre", "10.1"), attach(host, n.spaces["west"], "brw", "10.2")); err != nil {
 		t.Fatal(err)
 	}
+	kernel(t, host, "ip_forward", "0")
+	kernel(t, host, "conf/all/rp_filter", "1") // strict, as many distributions have it
 	r := wan.DefaultRouted()
-	r.NS, r.Firewall = host, false
+	r.NS, r.Firewall = host, likeDocker(t, host)
 	w, err := wan.NewRouted(routedConfig(), r)
 	if err != nil {
 		t.Fatal(err)
@@ -108,9 +180,18 @@ func TestNetworksOfOneNamespaceAreJoined(t *testing.T) {
 	if got := rules(t, host); len(got) != 2 {
 		t.Errorf("rules from %v", got)
 	}
+	if r.Firewall && exempt(t, host) != 2 {
+		t.Errorf("%d rules of ours let packets pass", exempt(t, host))
+	}
 	stop()
+	if r.Firewall && exempt(t, host) != 0 {
+		t.Errorf("%d rules of ours are left", exempt(t, host))
+	}
 	if got := rules(t, host); len(got) != 0 {
 		t.Errorf("the rules from %v are left", got)
+	}
+	if got := kernel(t, host, "ip_forward", ""); got != "0" {
+		t.Errorf("ip_forward is %s and was 0", got)
 	}
 }
 
@@ -124,14 +205,21 @@ func routedConfig() wan.Config {
 // connects says how long a handshake from west to east takes.
 func (n *network) connects(t *testing.T, least, most time.Duration) {
 	t.Helper()
-	addr := n.serve(t, func(net.Conn) {})
+	from := make(chan string, 1)
+	addr := n.serve(t, func(c net.Conn) { from <- c.RemoteAddr().String() })
 	began := time.Now()
-	c, err := n.dial(t.Context(), "west", addr)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c, err := n.dial(ctx, "west", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	took := time.Since(began)
+	if got := <-from; !strings.HasPrefix(got, "10.2.7.7:") {
+		t.Errorf("the client is seen as %s", got)
+	}
 	c.Close()
-	if took := time.Since(began); took < least || took > most {
+	if took < least || took > most {
 		t.Errorf("a handshake took %s, want %s to %s", took, least, most)
 	}
 }

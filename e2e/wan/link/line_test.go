@@ -97,6 +97,15 @@ func TestPacketsArriveWhenTheSettingsSay(t *testing.T) {
 			},
 			want: []arrival{{2, ms}, {1, 10 * ms}},
 		},
+		"held back packets do not wait for a line that has become longer": {
+			set: Settings{Reorder: 1, ReorderBy: 10 * ms},
+			push: func(l *Line[int]) {
+				l.Push(epoch, 1, Single(100))
+				l.Set(Settings{Delay: 40 * ms}, nil)
+				l.Push(epoch, 2, Single(100))
+			},
+			want: []arrival{{1, 10 * ms}, {2, 40 * ms}},
+		},
 		"every packet of a frame twice, the copy right behind": {
 			set:  Settings{Duplicate: 1, Delay: ms},
 			push: func(l *Line[int]) { l.Push(epoch, 0, Shape{Count: 2, Each: 10, Body: 15}) },
