@@ -105,7 +105,7 @@ GOSSIP_LINES = grep -E '^([a-z_0-9]+ [0-9.e-]+ [A-Za-z/]+|(--- )?FAIL.*|panic.*|
 
 .PHONY: bench-gossip
 bench-gossip: prerequisites ## how fast a flip and a death are known at 12, 50 and 250 clusters, memberlist beside it; samples in out/bench
-	@$(GOSSIP_BENCH) -run 'TestBench(Flip|Death)$$' -args -out $(CURDIR)/out/bench $(if $(FLIPS),-flips $(FLIPS)) $(if $(KILLS),-kills $(KILLS)) | $(GOSSIP_LINES)
+	@$(GOSSIP_BENCH) -run 'TestBench(Flip|FlipUnderLoss|Death)$$' -args -out $(CURDIR)/out/bench $(if $(FLIPS),-flips $(FLIPS)) $(if $(KILLS),-kills $(KILLS)) | $(GOSSIP_LINES)
 
 .PHONY: bench-footprint
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing

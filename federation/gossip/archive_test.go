@@ -195,25 +195,35 @@ func TestRelayedBatchCannotBeMadeYoung(t *testing.T) {
 
 func TestBeatRenewsOnlyWhoHoldsAll(t *testing.T) {
 	a, r, take := pair(t)
-	take(a.must(t, 2, 0), 0, 0)
-	lost := a.must(t, 1, time.Second)
+	other := federation.ServicePort{Service: wirePort.Service, Port: 443}
+	say := func(ready uint32, now time.Duration) *filed {
+		f, _, err := a.publish(map[federation.ServicePort]federation.Health{wirePort: {Ready: ready, Total: 2}, other: {Ready: 1, Total: 1}}, true, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	age := func(now time.Duration) time.Duration { return r.records(now)["a"][other].Age }
+	take(say(2, 0), 0, 0)
+	lost := say(1, time.Second)
+	take(say(0, 2*time.Second), 0, 2*time.Second) // it is held, the one before is not
 	b, ok := a.beat(5 * time.Second)
 	if !ok {
 		t.Fatal("no beat")
 	}
-	if out := r.beat(b, 5*time.Second); !out.behind || age(r, 5*time.Second) < 4900*time.Millisecond {
-		t.Errorf("%+v, age %s: a change is missing", out, age(r, 5*time.Second))
+	if out := r.beat(b, 5*time.Second); !out.behind || age(5*time.Second) < 4900*time.Millisecond {
+		t.Errorf("%+v, age %s: a change is missing", out, age(5*time.Second))
 	}
 	take(lost, 4*time.Second, 5*time.Second)
-	if out := r.beat(b, 5*time.Second); !out.news || age(r, 5*time.Second) > time.Second {
-		t.Errorf("%+v, age %s: all is held", out, age(r, 5*time.Second))
+	if age(5*time.Second) > time.Second {
+		t.Errorf("age %s: all is held", age(5*time.Second))
 	}
 	forged := b
 	forged.Ticks, forged.Knot[0] = b.Ticks+4, b.Knot[0]^1
 	if out := r.beat(forged, 6*time.Second); !out.forged {
 		t.Errorf("a made-up knot counts: %+v", out)
 	}
-	if out := r.beat(b, time.Minute); out.news || age(r, time.Minute) < 50*time.Second {
+	if out := r.beat(b, time.Minute); out.news || age(time.Minute) < 50*time.Second {
 		t.Errorf("a replayed beat renews: %+v", out)
 	}
 }
@@ -247,9 +257,11 @@ func TestEarlierReignIsShownUntilTheNewSnapshot(t *testing.T) {
 	first, _, _ := a.publish(both, true, 0)
 	take(first, 0, 0)
 	snapshot, _ := a.reign(2, time.Second)
-	take(a.must(t, 1, 2*time.Second), 0, 2*time.Second) // also withdraws the other
+	both[wirePort] = federation.Health{Ready: 1, Total: 2}
+	change, _, _ := a.publish(both, true, 2*time.Second)
+	take(change, 0, 2*time.Second)
 	shown := r.records(2 * time.Second)["a"]
-	if shown[wirePort].Ready != 1 || !shown[other].Withdrawn {
+	if shown[wirePort].Ready != 1 || shown[other].Ready != 1 {
 		t.Errorf("shown %+v", shown)
 	}
 	take(snapshot, 0, 2*time.Second)

@@ -69,6 +69,7 @@ func (g *Gossip) memberlistConfig(ctx context.Context) *memberlist.Config {
 	c.GossipToTheDeadTime = 30 * time.Second
 	c.TCPTimeout = 2 * g.cfg.DialTimeout
 	c.RequireNodeNames = true
+	c.DisableTcpPings = true // a probe goes over a stream already
 	c.EnableCompression = false
 	c.UDPBufferSize = packetBytes
 	c.Logger = log.New(logWriter{g.log}, "", 0)

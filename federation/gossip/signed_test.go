@@ -163,6 +163,36 @@ func TestSupersededLeaderIsShownItsSuccessorsSignedWord(t *testing.T) {
 	}
 }
 
+// One who still speaks under an older epoch is answered, on the same connection, with
+// the key and the batch that prove the newer one.
+func TestStaleEpochIsAnsweredWithTheNewersProof(t *testing.T) {
+	ca := identitytest.NewCA(t, testDomain)
+	west := newSeat(t, ca, "us-west")
+	federate(t, west)
+	west.SetPeers(map[federation.ClusterName][]string{"us-east": nil})
+	owner := newLiar(t, ca, "us-east", "us-west")
+	newer := owner.seal(t, down(2, 1))
+	conn, err := tls.Dial("tcp", west.address, owner.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write(preamble(kindLink))
+	for _, f := range [][]byte{hello(), owner.key(), batchFrame(newer), batchFrame(owner.seal(t, down(1, 7)))} {
+		_, _ = conn.Write(f)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	for _, want := range []byte{frameHello, frameKey, frameBatch} {
+		f, err := readFrame(conn, 1<<20)
+		if err != nil || f.kind != want {
+			t.Fatalf("frame of type %d, want %d: %v", f.kind, want, err)
+		}
+		if _, sealed, _ := splitBatch(f.body); want == frameBatch && !bytes.Equal(sealed, newer) {
+			t.Error("the proof is not the newer leader's own batch, unchanged")
+		}
+	}
+}
+
 // The seat is lost and taken again in one reign: what is said anew goes past what was said.
 func TestSeatTakenAgainUnderTheSameEpochIsHeard(t *testing.T) {
 	ca := identitytest.NewCA(t, testDomain)
