@@ -47,6 +47,7 @@ demo: assets build ## three clusters in three regions, a region dies, traffic mo
 test: assets build ## vet, unit tests, tests against a real API server, the chart, and three process clusters end to end
 	go vet ./... && go vet -tags e2ekind ./e2e/kind
 	go test $(RACE) -timeout 10m $(UNIT)
+	go test -timeout 10m ./federation/gossip # with the files that the race detector cannot bear
 	@$(MAKE) --no-print-directory chart-test
 	go test -count=1 -p 1 -timeout 15m ./e2e/testbed ./e2e/mesh
 
