@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -152,6 +153,9 @@ func (g *Gateway) dial(ctx context.Context, k tunnel.Key) (net.Conn, error) {
 	client := tls.Client(conn, config)
 	if err := client.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", tunnel.ErrHung, err)
+		}
 		return nil, err
 	}
 	return client, nil

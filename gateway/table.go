@@ -115,7 +115,8 @@ func (g *Gateway) Report() routing.GatewayReport {
 	for _, v := range g.paths.Views() {
 		r.Paths = append(r.Paths, routing.PathReport{
 			Cluster: v.Cluster, Address: v.Address, State: v.State, RTT: v.RTT, Silence: v.Silence,
-			Refused: v.Refused, Cause: v.Cause,
+			Refused: v.Refused, Cause: v.Cause, Jitter: v.Jitter, Loss: v.Loss,
+			Hung: v.Hung, Unheard: v.Unheard, Draining: v.Draining,
 		})
 		if v.Trust != "" {
 			if r.TrustErrors == nil {

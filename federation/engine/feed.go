@@ -50,7 +50,10 @@ func (e *Engine) OnGone(instance string) {
 // sameReport compares what leads to a decision; ages and round trips wait for the
 // next tick.
 func sameReport(a, b routing.GatewayReport) bool {
-	state := func(p, q routing.PathReport) bool { return p.Address == q.Address && p.State == q.State }
+	state := func(p, q routing.PathReport) bool {
+		return p.Address == q.Address && p.State == q.State && p.Refused == q.Refused && p.Hung == q.Hung &&
+			p.Unheard == q.Unheard && p.Draining == q.Draining
+	}
 	return a.Advertise == b.Advertise && a.Local == b.Local && a.Draining == b.Draining &&
 		slices.EqualFunc(a.Paths, b.Paths, state) && maps.Equal(a.FailedPorts, b.FailedPorts) &&
 		maps.Equal(a.TrustErrors, b.TrustErrors)

@@ -202,6 +202,7 @@ func reportToPB(r routing.GatewayReport) *pb.Report {
 		out.Paths = append(out.Paths, &pb.Path{
 			Cluster: string(p.Cluster), Address: p.Address, State: string(p.State),
 			RttUs: micros(p.RTT), SilenceUs: micros(p.Silence), Cause: p.Cause, Refused: p.Refused,
+			JitterUs: micros(p.Jitter), LossPpm: ppm(p.Loss), Hung: p.Hung, Unheard: p.Unheard, Draining: p.Draining,
 		})
 	}
 	for port, reason := range r.FailedPorts {
@@ -223,6 +224,8 @@ func reportFromPB(r *pb.Report) (routing.GatewayReport, error) {
 			Cluster: federation.ClusterName(p.GetCluster()), Address: p.GetAddress(), State: routing.PathState(p.GetState()),
 			RTT: time.Duration(p.GetRttUs()) * time.Microsecond, Silence: time.Duration(p.GetSilenceUs()) * time.Microsecond,
 			Cause: p.GetCause(), Refused: p.GetRefused(),
+			Jitter: time.Duration(p.GetJitterUs()) * time.Microsecond, Loss: float64(min(p.GetLossPpm(), million)) / million,
+			Hung: p.GetHung(), Unheard: p.GetUnheard(), Draining: p.GetDraining(),
 		})
 	}
 	for _, f := range r.GetFailedPorts() {
@@ -245,3 +248,7 @@ func reportFromPB(r *pb.Report) (routing.GatewayReport, error) {
 }
 
 func micros(d time.Duration) uint64 { return uint64(max(0, d).Microseconds()) }
+
+const million = 1_000_000
+
+func ppm(ratio float64) uint32 { return uint32(min(max(ratio, 0), 1) * million) }

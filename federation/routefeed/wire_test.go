@@ -142,6 +142,22 @@ func TestWireReportsMeanWhatTheyMeantInVersion1(t *testing.T) {
 	}
 }
 
+// What was added since: older gateways leave it out, older operators skip it.
+func TestMeasurementsOfAPathTravel(t *testing.T) {
+	want := wireReport()
+	want.Paths[0].Jitter, want.Paths[0].Loss = 3*time.Millisecond, 0.05
+	want.Paths[0].Hung, want.Paths[0].Unheard, want.Paths[0].Draining = true, true, true
+	got, err := reportFromPB(reportToPB(want))
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("%v\n%s", err, d)
+	}
+	wild := reportToPB(want)
+	wild.Paths[0].LossPpm = 4_000_000_000
+	if got, _ := reportFromPB(wild); got.Paths[0].Loss != 1 {
+		t.Errorf("a loss of 4000 is read as %f", got.Paths[0].Loss)
+	}
+}
+
 // A field that is passed on keeps what a later version has put into it.
 func TestUnknownFieldsArePreserved(t *testing.T) {
 	var msg pb.GatewayMessage

@@ -133,9 +133,22 @@ type PathReport struct {
 	RTT time.Duration
 	// Silence is how long ago the last sign of life was, as of the report.
 	Silence time.Duration
+	// Jitter is the smoothed deviation of RTT; 0 is unmeasured.
+	Jitter time.Duration
+	// Loss is the part of our segments to it that had to be sent again, 0 to 1, over
+	// about the last 100 s of beats, as the kernel counts: the direction from us to it.
+	Loss float64
 	// Refused is set when the peer's host answered and refused: the host lives, its
 	// gateway does not.
 	Refused bool
+	// Hung is set when the peer's host took the latest connection and its gateway said
+	// nothing on it within the dial timeout.
+	Hung bool
+	// Unheard is set when the peer's own beats went on coming after it had stopped
+	// answering ours: it does not hear us.
+	Unheard bool
+	// Draining is set when the peer gateway has said that it is going.
+	Draining bool
 	// Cause says why it is down: "silent for 612ms on 2 connections", "connection refused".
 	Cause string
 }

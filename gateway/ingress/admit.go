@@ -126,13 +126,22 @@ func (g *Ingress) runTunnel(ctx context.Context, conn *tls.Conn, id identity.ID)
 		}
 		return g.deps.Paths.Find(id.Cluster, h.Instance)
 	}
+	var beats *tunnel.Path // only the tunnel's reader uses it
+	hello := func(t *tunnel.Tunnel, h tunnel.Hello) {
+		if h.Purpose != tunnel.ForBeats {
+			return
+		}
+		if beats = g.deps.Paths.Find(id.Cluster, h.Instance); beats != nil {
+			beats.PeerBeats(t)
+		}
+	}
 	offer := func(t *tunnel.Tunnel) {
 		if p := adopted(t); p != nil {
 			p.Adopt(t)
 		}
 	}
 	t := tunnel.New(conn, tunnel.Config{Instance: g.cfg.Instance, Cluster: g.cfg.Cluster, Peer: id.Cluster}, tunnel.Hooks{
-		OnHello:   func(t *tunnel.Tunnel, _ tunnel.Hello) { offer(t) },
+		OnHello:   func(t *tunnel.Tunnel, h tunnel.Hello) { hello(t, h); offer(t) },
 		OnOpen:    func(in *tunnel.Incoming) { g.serve(ctx, in, id) },
 		OnIdle:    offer,
 		OnUnknown: g.deps.Metrics,
@@ -144,6 +153,9 @@ func (g *Ingress) runTunnel(ctx context.Context, conn *tls.Conn, id identity.ID)
 	}
 	g.mu.Unlock()
 	err := t.Run(ctx)
+	if beats != nil {
+		beats.PeerBeatsEnd(t)
+	}
 	g.mu.Lock()
 	delete(g.live, t)
 	g.mu.Unlock()

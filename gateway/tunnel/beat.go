@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// countEvery is how often a beat's segments are counted.
+const countEvery = time.Second
+
 // upAfter is how many PONGs on a fresh connection prove a path.
 const upAfter = 2
 
@@ -66,6 +69,7 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 	t.Ping()
 	nextPing := p.nextBeat(born)
 	due := nextPing
+	counted, nextCount := segments{}, born+countEvery
 	timer := time.NewTimer(due - born)
 	defer timer.Stop()
 	for {
@@ -97,6 +101,9 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 		if now >= nextPing {
 			t.Ping()
 			nextPing = p.nextBeat(now)
+		}
+		if now >= nextCount {
+			counted, nextCount = p.noteSegments(t.conn, counted), now+countEvery
 		}
 		due = max(now+time.Millisecond, min(nextPing, patience.ends(p.timeout())))
 		timer.Reset(due - now)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -70,6 +69,11 @@ type Path struct {
 	cause     string
 	trust     string
 	refused   bool // the latest dial was refused by the peer's host
+	hung      bool // the latest dial was taken by the peer's host, and answered by nobody
+	unheard   bool // the peer's beats went on coming after it had stopped answering ours
+	loss      lossMeter
+	peerBeats map[*Tunnel]struct{} // beat connections that the peer dialled
+	peerHeard time.Duration        // our clock, when one of them that has ended last heard something
 	draining  bool
 	witnesses [beatsPerPath]witness
 	idle      []*Tunnel // dialled by us, last used last
@@ -85,7 +89,7 @@ type Path struct {
 // NewPath returns a path; Run makes it dial.
 func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
 	p := &Path{key: key, cfg: cfg, deps: deps, state: routing.PathUnknown, target: cfg.Warm,
-		all: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1)}
+		all: map[*Tunnel]struct{}{}, peerBeats: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1)}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(key.Cluster))
 	p.slot = hash.Sum32() % beatSlots
@@ -140,11 +144,15 @@ type View struct {
 	Cause    string
 	Trust    string // the last identity error, "" is none
 	Refused  bool   // the peer's host answers and refuses: it lives, its gateway does not
+	Hung     bool   // the peer's host takes connections, its gateway says nothing on them
+	Unheard  bool   // the peer's own beats went on coming when it no longer answered ours
 	Draining bool
 	// NoDial says that the latest dials have failed: what stands may still live (State
 	// says so) and is used, nothing new is to be expected.
 	NoDial  bool
 	RTT     time.Duration
+	Jitter  time.Duration // smoothed deviation of RTT
+	Loss    float64       // part of our segments that had to be sent again, 0 to 1
 	Silence time.Duration
 	InUse   int
 	Idle    int
@@ -155,8 +163,8 @@ type View struct {
 func (p *Path) View() View {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return View{Key: p.key, State: p.state, Cause: p.cause, Trust: p.trust, Refused: p.refused, Draining: p.draining,
-		NoDial: p.failed >= noDialAfter, RTT: time.Duration(p.rtt.Load()), Silence: p.silence(), InUse: int(p.inUse.Load()),
+	return View{Key: p.key, State: p.state, Cause: p.cause, Trust: p.trust, Refused: p.refused, Hung: p.hung, Unheard: p.unheard, Draining: p.draining,
+		NoDial: p.failed >= noDialAfter, RTT: time.Duration(p.rtt.Load()), Jitter: time.Duration(p.jitter.Load()), Loss: p.loss.ratio(), Silence: p.silence(), InUse: int(p.inUse.Load()),
 		Idle: len(p.idle), Tunnels: len(p.all)}
 }
 
@@ -247,7 +255,7 @@ func (p *Path) noteRTT(rtt time.Duration) {
 func (p *Path) note(i int, w witness, err error) {
 	p.mu.Lock()
 	p.witnesses[i] = w
-	p.refused = errors.Is(err, syscall.ECONNREFUSED)
+	p.noteHost(w, err)
 	if err != nil && p.deps.Untrusted != nil && p.deps.Untrusted(err) {
 		p.trust = err.Error()
 	} else if w.state == beatFresh {
@@ -268,11 +276,12 @@ func (p *Path) note(i int, w witness, err error) {
 	case routing.PathDown:
 		dead = p.takeAll()
 		p.goDown(ErrPathDown)
+		p.unheard = p.heardSince()
 		p.witnesses = [beatsPerPath]witness{}
 		p.witnesses[i] = witness{state: beatFailed, cause: cause}
 	case routing.PathUp:
 		p.up, p.goDown = context.WithCancelCause(context.Background())
-		p.draining = false
+		p.draining, p.unheard = false, false
 	}
 	p.mu.Unlock()
 	closeAll(dead, ErrPathDown)

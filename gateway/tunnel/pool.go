@@ -114,6 +114,9 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 	p.noteDial(ctx, err)
 	if err != nil {
 		if cause := context.Cause(dctx); cause != nil && errors.Is(err, dctx.Err()) {
+			if errors.Is(err, ErrHung) {
+				cause = fmt.Errorf("%w: %w", ErrHung, cause)
+			}
 			err = cause
 		}
 		return nil, err

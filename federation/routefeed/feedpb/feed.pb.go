@@ -1033,14 +1033,20 @@ func (x *Report) GetTrustErrors() map[string]string {
 }
 
 type Path struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	RttUs         uint64                 `protobuf:"varint,4,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
-	SilenceUs     uint64                 `protobuf:"varint,5,opt,name=silence_us,json=silenceUs,proto3" json:"silence_us,omitempty"`
-	Cause         string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"`
-	Refused       bool                   `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Address   string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	State     string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	RttUs     uint64                 `protobuf:"varint,4,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	SilenceUs uint64                 `protobuf:"varint,5,opt,name=silence_us,json=silenceUs,proto3" json:"silence_us,omitempty"`
+	Cause     string                 `protobuf:"bytes,6,opt,name=cause,proto3" json:"cause,omitempty"`
+	Refused   bool                   `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	JitterUs  uint64                 `protobuf:"varint,8,opt,name=jitter_us,json=jitterUs,proto3" json:"jitter_us,omitempty"`
+	// Parts in a million.
+	LossPpm       uint32 `protobuf:"varint,9,opt,name=loss_ppm,json=lossPpm,proto3" json:"loss_ppm,omitempty"`
+	Hung          bool   `protobuf:"varint,10,opt,name=hung,proto3" json:"hung,omitempty"`
+	Unheard       bool   `protobuf:"varint,11,opt,name=unheard,proto3" json:"unheard,omitempty"`
+	Draining      bool   `protobuf:"varint,12,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1120,6 +1126,41 @@ func (x *Path) GetCause() string {
 func (x *Path) GetRefused() bool {
 	if x != nil {
 		return x.Refused
+	}
+	return false
+}
+
+func (x *Path) GetJitterUs() uint64 {
+	if x != nil {
+		return x.JitterUs
+	}
+	return 0
+}
+
+func (x *Path) GetLossPpm() uint32 {
+	if x != nil {
+		return x.LossPpm
+	}
+	return 0
+}
+
+func (x *Path) GetHung() bool {
+	if x != nil {
+		return x.Hung
+	}
+	return false
+}
+
+func (x *Path) GetUnheard() bool {
+	if x != nil {
+		return x.Unheard
+	}
+	return false
+}
+
+func (x *Path) GetDraining() bool {
+	if x != nil {
+		return x.Draining
 	}
 	return false
 }
@@ -1269,7 +1310,7 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"\ftrust_errors\x18\b \x03(\v2..causeway.routefeed.v1.Report.TrustErrorsEntryR\vtrustErrors\x1a>\n" +
 	"\x10TrustErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb8\x02\n" +
 	"\x04Path\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
@@ -1278,7 +1319,13 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"\n" +
 	"silence_us\x18\x05 \x01(\x04R\tsilenceUs\x12\x14\n" +
 	"\x05cause\x18\x06 \x01(\tR\x05cause\x12\x18\n" +
-	"\arefused\x18\a \x01(\bR\arefused\"\\\n" +
+	"\arefused\x18\a \x01(\bR\arefused\x12\x1b\n" +
+	"\tjitter_us\x18\b \x01(\x04R\bjitterUs\x12\x19\n" +
+	"\bloss_ppm\x18\t \x01(\rR\alossPpm\x12\x12\n" +
+	"\x04hung\x18\n" +
+	" \x01(\bR\x04hung\x12\x18\n" +
+	"\aunheard\x18\v \x01(\bR\aunheard\x12\x1a\n" +
+	"\bdraining\x18\f \x01(\bR\bdraining\"\\\n" +
 	"\n" +
 	"FailedPort\x126\n" +
 	"\x04port\x18\x01 \x01(\v2\".causeway.routefeed.v1.ServicePortR\x04port\x12\x16\n" +
