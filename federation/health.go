@@ -110,6 +110,9 @@ const (
 // Verdict is a conclusion with its cause and its age.
 type Verdict struct {
 	Kind VerdictKind
+	// Reason is the cause in one CamelCase word, for metrics and programs; the words are
+	// listed in federation/liveness.
+	Reason string
 	// Cause says in one sentence which witnesses led to it.
 	Cause string
 	// Age is how long the verdict has stood, on this cluster's monotonic clock.
@@ -118,7 +121,18 @@ type Verdict struct {
 	ProofAge time.Duration
 	// RTT is the smoothed round-trip time to the cluster's gateways; 0 is unmeasured.
 	RTT time.Duration
+	// Jitter is RTT's smoothed deviation; Loss the part of segments on the way there that
+	// had to be sent again, 0 to 1. Both belong to the nearest gateway.
+	Jitter time.Duration
+	Loss   float64
+	// Agree is how many clusters, ours included, find the data path to it dead; Of is how
+	// many there are beside it. Clusters that say nothing, or said it long ago, do not
+	// agree. For policies that withdraw with a quorum.
+	Agree, Of int
 }
+
+// Quorum says whether more than half of the clusters beside it find it dead.
+func (v Verdict) Quorum() bool { return 2*v.Agree > v.Of }
 
 // Carries says whether bytes can be expected to arrive: the data path has a proof.
 func (k VerdictKind) Carries() bool { return k == Reachable || k == ControlPlaneDown }
