@@ -14,6 +14,9 @@ type Member struct {
 	// Gateways are the advertised addresses of the cluster's gateway replicas, at
 	// most MaxGatewaysPerCluster, ordered by Instance.
 	Gateways []GatewayAddress
+	// APIServerLost: the cluster's leader says that its API server does not answer. It
+	// goes on carrying, speaking and feeding on what it last knew.
+	APIServerLost bool
 }
 
 // GatewayAddress is where one gateway replica takes connections from peers.

@@ -120,10 +120,16 @@ func epochOf(lease *coordinationv1.Lease) uint64 {
 	return n
 }
 
-// watchEpoch steps down when the Lease shows a newer epoch than ours.
+// lostAfter is how many looks at the Lease in a row must fail for the leader to say
+// that its API server is lost: one may be slow.
+const lostAfter = 2
+
+// watchEpoch steps down when the Lease shows a newer epoch than ours, and tells the
+// engine whether the API server answers.
 func (op *operator) watchEpoch(ctx context.Context, client kubernetes.Interface) {
 	ticker := time.NewTicker(epochCheck)
 	defer ticker.Stop()
+	failed := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -132,11 +138,16 @@ func (op *operator) watchEpoch(ctx context.Context, client kubernetes.Interface)
 		}
 		view := op.engine.View()
 		if !view.Leading {
+			failed = 0
 			continue
 		}
 		check, cancel := context.WithTimeout(ctx, epochCheck)
 		lease, err := client.CoordinationV1().Leases(op.options.namespace).Get(check, leaseName, metav1.GetOptions{})
 		cancel()
+		if failed++; err == nil {
+			failed = 0
+		}
+		op.engine.SetAPIServer(failed < lostAfter)
 		switch {
 		case err != nil && !errors.Is(err, context.Canceled):
 			op.log.Debug("looking at the lease", "error", err)

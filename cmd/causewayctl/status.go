@@ -55,10 +55,18 @@ func statusTable(w io.Writer, s explain.Status) {
 	if s.NameConflict != "" {
 		_, _ = fmt.Fprintf(w, "NAME CONFLICT: %s\n", s.NameConflict)
 	}
+	if s.APIServerLost {
+		_, _ = fmt.Fprintln(w, "API SERVER LOST: this cluster's API server does not answer its operator; routes stay as they are")
+	}
 	_, _ = fmt.Fprintln(w, "\nMEMBER\tREGION\tVERDICT\tFOR\tPROOF\tRTT\tCAUSE")
 	for _, m := range s.Members {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Region, m.Verdict,
 			unless(m.Self, age(m.AgeMS)), unless(m.Self, age(m.ProofMS)), rtt(m.RTTMS), m.Cause)
+	}
+	_, _ = fmt.Fprintln(w, "\nFROM\tTO\tSTATE\tRTT\tJITTER\tLOSS\tMEASURED")
+	for _, l := range s.Matrix {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s ago\n", l.From, l.To, l.State,
+			rtt(l.RTTMS), rtt(l.JitterMS), unless(l.RTTMS == 0, fmt.Sprintf("%.1f%%", 100*l.Loss)), age(l.AgeMS))
 	}
 	_, _ = fmt.Fprintln(w, "\nGATEWAY\tCONNECTED\tADVERTISES\tTABLE\tTROUBLE")
 	for _, g := range s.Gateways {

@@ -85,7 +85,10 @@ type Engine struct {
 	table    routing.Table
 	sequence uint64
 	since    time.Duration // when we began to lead
-	register registration
+	// apiServerLost is what SetAPIServer said last; the registration says it to others.
+	apiServerLost bool
+	failovers     failovers
+	register      registration
 
 	subMu sync.Mutex
 	subs  map[chan struct{}]struct{}
@@ -208,6 +211,17 @@ func (e *Engine) Unconfigure() {
 	}
 	e.settings, e.left = nil, true
 	e.touch()
+}
+
+// SetAPIServer says whether our API server answers the leader. Other clusters are told
+// through the registration, as long as the policy store can be written to.
+func (e *Engine) SetAPIServer(answers bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.apiServerLost == answers {
+		e.apiServerLost = !answers
+		e.touch()
+	}
 }
 
 // SetEndpoints replaces the endpoints of one local service, by service port.

@@ -35,6 +35,10 @@ type metrics struct {
 	verdict       *prometheus.GaugeVec
 	verdictAge    *prometheus.GaugeVec
 	rtt           *prometheus.GaugeVec
+	info          *prometheus.GaugeVec
+	region        legMetrics
+	recordAge     *prometheus.GaugeVec
+	failovers     *prometheus.CounterVec
 	storeAge      prometheus.Gauge
 	leading       prometheus.Gauge
 	gateways      prometheus.Gauge
@@ -64,13 +68,25 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rtt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "causeway_liveness_rtt_seconds", Help: "Smoothed round trip to a peer cluster's nearest gateway.",
 		}, []string{"peer", "region"}),
+		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "causeway_engine_verdict_info", Help: "1 for the verdict that stands on a peer cluster, with its cause in one word.",
+		}, []string{"peer", "region", "verdict", "cause"}),
+		region: newLegMetrics(),
+		recordAge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "causeway_engine_record_age_seconds", Help: "Age of the oldest health record held of a peer cluster.",
+		}, []string{"peer", "region"}),
+		failovers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_engine_failovers_total",
+			Help: "Moves of an imported service port's traffic to another cluster, as this operator decided them: which it left, and why.",
+		}, []string{"service", "from", "to", "cause"}),
 		storeAge: gauge("causeway_policystore_age_seconds", "Time since the policy store last proved that what we hold is current."),
 		leading:  gauge("causeway_engine_leading", "1 while this replica leads."),
 		gateways: gauge("causeway_engine_gateways", "Local gateway replicas that are connected."),
 		routes:   gauge("causeway_engine_routes", "Imported service ports with a route."),
 	}
 	if reg != nil {
-		reg.MustRegister(&m.store, &m.gossip, m.rounds, m.verdict, m.verdictAge, m.rtt, m.storeAge, m.leading, m.gateways, m.routes)
+		reg.MustRegister(&m.store, &m.gossip, m.rounds, m.verdict, m.verdictAge, m.rtt, m.info, m.recordAge, m.failovers, m.storeAge, m.leading, m.gateways, m.routes)
+		m.region.register(reg)
 	}
 	return m
 }
@@ -90,6 +106,9 @@ func (m *metrics) round(v *View, took time.Duration) {
 	m.verdict.Reset()
 	m.verdictAge.Reset()
 	m.rtt.Reset()
+	m.info.Reset()
+	m.recordAge.Reset()
+	m.region.set(v)
 	for _, one := range v.Members {
 		if one.Self {
 			continue
@@ -97,10 +116,21 @@ func (m *metrics) round(v *View, took time.Duration) {
 		for _, k := range verdictKinds {
 			m.verdict.WithLabelValues(string(one.Name), string(k)).Set(flag(one.Verdict.Kind == k))
 		}
+		if age, held := v.RecordAges[one.Name]; held {
+			m.recordAge.WithLabelValues(string(one.Name), string(one.Region)).Set(age.Seconds())
+		}
+		m.info.WithLabelValues(string(one.Name), string(one.Region), string(one.Verdict.Kind), one.Verdict.Reason).Set(1)
 		m.verdictAge.WithLabelValues(string(one.Name)).Set(one.Verdict.Age.Seconds())
 		if one.Verdict.RTT > 0 {
 			m.rtt.WithLabelValues(string(one.Name), string(one.Region)).Set(one.Verdict.RTT.Seconds())
 		}
+	}
+}
+
+// moved counts failovers. A port that is no longer imported keeps its counts.
+func (m *metrics) moved(fs []failover) {
+	for _, f := range fs {
+		m.failovers.WithLabelValues(f.port.String(), string(f.from), string(f.to), f.cause).Inc()
 	}
 }
 

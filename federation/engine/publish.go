@@ -143,6 +143,7 @@ func (e *Engine) registerSoon(ctx context.Context) {
 	want := federation.Member{
 		Name: s.Cluster, Region: s.Region, Zone: s.Zone, Jurisdiction: s.Jurisdiction,
 		TrustDomain: s.TrustDomain, InstanceID: s.InstanceID, Gateways: e.advertised(now),
+		APIServerLost: e.apiServerLost,
 	}
 	if have, ok := e.state.Members[s.Cluster]; ok && reflect.DeepEqual(have, want) && e.store.introduced {
 		e.register.conflict, e.register.failure = "", ""

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/explain"
+	"github.com/causeway-mesh/causeway/federation/routing"
 )
 
 // Status is the view as a person is told it.
@@ -16,6 +18,7 @@ func (v *View) Status() explain.Status {
 		Members:  []explain.Member{},
 		Gateways: []explain.Gateway{},
 		Services: explain.Services(v.Decisions, nil),
+		Matrix:   v.matrix(), APIServerLost: v.APIServerLost,
 	}
 	for _, m := range v.Members {
 		s.Members = append(s.Members, member(m))
@@ -29,11 +32,33 @@ func (v *View) Status() explain.Status {
 func member(m MemberView) explain.Member {
 	out := explain.Member{
 		Name: string(m.Name), Region: string(m.Region), Zone: string(m.Zone), Self: m.Self,
-		Verdict: string(m.Verdict.Kind), Cause: m.Verdict.Cause, AgeMS: m.Verdict.Age.Milliseconds(),
-		ProofMS: m.Verdict.ProofAge.Milliseconds(), RTTMS: explain.Millis(m.Verdict.RTT), Gateways: []string{},
+		Verdict: string(m.Verdict.Kind), Reason: m.Verdict.Reason, Cause: m.Verdict.Cause, AgeMS: m.Verdict.Age.Milliseconds(),
+		ProofMS: m.Verdict.ProofAge.Milliseconds(), RTTMS: explain.Millis(m.Verdict.RTT), JitterMS: explain.Millis(m.Verdict.Jitter), Loss: m.Verdict.Loss, Gateways: []string{},
 	}
 	for _, g := range m.Gateways {
 		out.Gateways = append(out.Gateways, g.Address)
+	}
+	return out
+}
+
+func (v *View) matrix() []explain.Leg {
+	out := []explain.Leg{}
+	regions := map[federation.ClusterName]string{}
+	for _, m := range v.Members {
+		regions[m.Name] = string(m.Region)
+	}
+	for _, l := range v.Legs {
+		state := routing.PathUnknown
+		switch {
+		case l.Up:
+			state = routing.PathUp
+		case l.Down:
+			state = routing.PathDown
+		}
+		out = append(out, explain.Leg{
+			From: string(l.From), FromRegion: regions[l.From], To: string(l.To), ToRegion: regions[l.To], State: string(state),
+			RTTMS: explain.Millis(l.RTT), JitterMS: explain.Millis(l.Jitter), Loss: l.Loss, AgeMS: l.Age.Milliseconds(),
+		})
 	}
 	return out
 }

@@ -17,6 +17,8 @@ import (
 type knowledge struct {
 	records map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord
 	members map[federation.ClusterName]gossip.MemberState
+	// legs are what other clusters say of their ways, as they travel.
+	legs []federation.Leg
 }
 
 // round judges, computes and publishes once.
@@ -35,52 +37,14 @@ func (e *Engine) round() {
 	}
 	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
 	decisions := e.compute(know, now)
+	moved := e.failovers.note(decisions)
 	next := e.snapshot(know, decisions, now)
 	old := e.view.Swap(next)
 	e.metrics.round(next, time.Since(began))
+	e.metrics.moved(moved)
 	if !sameMaterial(old, next) {
 		e.notify()
 	}
-}
-
-// evidence gathers what each witness says of each other member.
-func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.ClusterName]liveness.Evidence {
-	out := map[federation.ClusterName]liveness.Evidence{}
-	if e.settings == nil {
-		return out
-	}
-	for name := range e.state.Members {
-		if name == e.settings.Cluster {
-			continue
-		}
-		ev := liveness.Evidence{Member: membership(know.members, name), StatementAge: -1}
-		for _, r := range know.records[name] {
-			if ev.StatementAge < 0 || r.Age < ev.StatementAge {
-				ev.StatementAge = r.Age
-			}
-		}
-		for _, g := range e.gateways {
-			if !g.connected {
-				continue
-			}
-			for _, p := range g.report.Paths {
-				if p.Cluster == name {
-					p.Silence += now - g.heard
-					ev.Paths = append(ev.Paths, p)
-				}
-			}
-		}
-		out[name] = ev
-	}
-	return out
-}
-
-func membership(members map[federation.ClusterName]gossip.MemberState, name federation.ClusterName) liveness.Membership {
-	m, ok := members[name]
-	if !ok {
-		return liveness.MemberUnknown
-	}
-	return liveness.Membership(m.Status)
 }
 
 // compute makes the table and publishes it if it is a new one.
@@ -211,7 +175,8 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		Store: e.storeStatus(), Gossip: e.gossipStatus(know), NameConflict: e.conflict(),
 		Registration: e.register.failure,
 		Exports:      e.state.Exports, Policies: e.state.Policies, Gateways: e.gatewayViews(now),
-		Decisions: decisions, Table: e.table.Version,
+		Decisions: decisions, Table: e.table.Version, APIServerLost: e.apiServerLost,
+		RecordAges: recordAges(know.records),
 	}
 	if e.settings == nil {
 		return v
@@ -224,6 +189,7 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		}
 		v.Members = append(v.Members, mv)
 	}
+	v.Legs = allLegs(v.Self, e.ownLegs(now), know.legs)
 	slices.SortFunc(v.Members, func(a, b MemberView) int { return cmp.Compare(a.Name, b.Name) })
 	return v
 }

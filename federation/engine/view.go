@@ -29,6 +29,12 @@ type View struct {
 	Gateways     []GatewayView // by instance
 	Decisions    map[federation.ServicePort]routing.Decision
 	Table        routing.TableVersion
+	// Legs are the directed ways between clusters that somebody measures, by both ends.
+	Legs []federation.Leg
+	// RecordAges are the ages of the oldest health record held of each other cluster.
+	RecordAges map[federation.ClusterName]time.Duration
+	// APIServerLost: our leader's API server does not answer it.
+	APIServerLost bool
 }
 
 // StoreStatus says how we stand with the policy store.
@@ -71,6 +77,7 @@ func (v *View) material() View {
 	m := *v
 	m.Store.Age = 0
 	m.Store.Message = ""
+	m.Legs, m.RecordAges = nil, nil
 	m.Members = nil
 	for _, one := range v.Members {
 		one.Verdict = federation.Verdict{Kind: one.Verdict.Kind}

@@ -35,6 +35,23 @@ type Status struct {
 	Members      []Member  `json:"members"`
 	Gateways     []Gateway `json:"gateways"`
 	Services     []Service `json:"services"`
+	// Matrix is how far the regions are from each other, as the clusters measure it.
+	Matrix []Leg `json:"matrix"`
+	// APIServerLost: the answering operator's own API server does not answer it.
+	APIServerLost bool `json:"apiServerLost,omitempty"`
+}
+
+// Leg is one directed pair of clusters.
+type Leg struct {
+	From       string  `json:"from"`
+	FromRegion string  `json:"fromRegion"`
+	To         string  `json:"to"`
+	ToRegion   string  `json:"toRegion"`
+	State      string  `json:"state"` // Up, Down, Unknown
+	RTTMS      float64 `json:"rttMs,omitempty"`
+	JitterMS   float64 `json:"jitterMs,omitempty"`
+	Loss       float64 `json:"loss,omitempty"` // 0 to 1
+	AgeMS      int64   `json:"ageMs"`
 }
 
 // Version is the answer to GET /v1/version, of operators and gateways alike.
@@ -66,10 +83,13 @@ type Member struct {
 	Zone     string   `json:"zone,omitempty"`
 	Self     bool     `json:"self,omitempty"`
 	Verdict  string   `json:"verdict"`
+	Reason   string   `json:"reason,omitempty"`
 	Cause    string   `json:"cause"`
 	AgeMS    int64    `json:"ageMs"`
 	ProofMS  int64    `json:"proofAgeMs"`
 	RTTMS    float64  `json:"rttMs,omitempty"`
+	JitterMS float64  `json:"jitterMs,omitempty"`
+	Loss     float64  `json:"loss,omitempty"` // 0 to 1
 	Gateways []string `json:"gateways"`
 }
 

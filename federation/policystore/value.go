@@ -131,6 +131,8 @@ type memberValue struct {
 	TrustDomain  federation.TrustDomain  `json:"trustDomain"`
 	InstanceID   string                  `json:"instanceID"`
 	Gateways     []gatewayValue          `json:"gateways"`
+	// APIServerLost is written even when false: encodeValue keeps fields that are left out.
+	APIServerLost bool `json:"apiServerLost"`
 }
 
 type gatewayValue struct {
@@ -139,7 +141,7 @@ type gatewayValue struct {
 }
 
 func memberToValue(m federation.Member) memberValue {
-	v := memberValue{header{schemaVersion}, m.Region, m.Zone, m.Jurisdiction, m.TrustDomain, m.InstanceID, []gatewayValue{}}
+	v := memberValue{header{schemaVersion}, m.Region, m.Zone, m.Jurisdiction, m.TrustDomain, m.InstanceID, []gatewayValue{}, m.APIServerLost}
 	for _, g := range m.Gateways {
 		v.Gateways = append(v.Gateways, gatewayValue(g))
 	}
@@ -159,7 +161,7 @@ func decodeMember(r ref, data []byte) (federation.Member, error) {
 	}
 	m := federation.Member{
 		Name: r.cluster, Region: v.Region, Zone: v.Zone, Jurisdiction: v.Jurisdiction,
-		TrustDomain: v.TrustDomain, InstanceID: v.InstanceID,
+		TrustDomain: v.TrustDomain, InstanceID: v.InstanceID, APIServerLost: v.APIServerLost,
 	}
 	for _, g := range v.Gateways {
 		m.Gateways = append(m.Gateways, federation.GatewayAddress(g))

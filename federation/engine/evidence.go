@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/gossip"
+	"github.com/causeway-mesh/causeway/federation/liveness"
+	"github.com/causeway-mesh/causeway/federation/routing"
+)
+
+// reportMaxAge is how old a connected gateway's report may be to be evidence. Reports
+// come every second; a gateway that hangs keeps its stream for some seconds more.
+const reportMaxAge = 5 * time.Second
+
+// evidence gathers what each witness says of each other member.
+func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.ClusterName]liveness.Evidence {
+	out := map[federation.ClusterName]liveness.Evidence{}
+	if e.settings == nil {
+		return out
+	}
+	self := e.settings.Cluster
+	for name, m := range e.state.Members {
+		if name == self {
+			continue
+		}
+		out[name] = liveness.Evidence{
+			Self: self, Others: len(e.state.Members) - 1, Paths: e.paths(name, now), Member: membership(know.members, name),
+			Owner:        liveness.Owner{Age: statementAge(know.records[name]), APIServerLost: m.APIServerLost},
+			Unregistered: len(m.Gateways) == 0, Legs: about(know.legs, name, self),
+		}
+	}
+	return out
+}
+
+// paths are what our gateways say of one peer's, their reports' age added to silence.
+func (e *Engine) paths(peer federation.ClusterName, now time.Duration) []routing.PathReport {
+	var out []routing.PathReport
+	for _, g := range e.gateways {
+		if !g.connected || now-g.heard > reportMaxAge {
+			continue
+		}
+		for _, p := range g.report.Paths {
+			if p.Cluster == peer {
+				p.Silence += now - g.heard
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// statementAge is that of the youngest record; negative without one.
+func statementAge(records map[federation.ServicePort]federation.HeldRecord) time.Duration {
+	age := time.Duration(-1)
+	for _, r := range records {
+		if age < 0 || r.Age < age {
+			age = r.Age
+		}
+	}
+	return age
+}
+
+func membership(members map[federation.ClusterName]gossip.MemberState, name federation.ClusterName) liveness.Membership {
+	m, ok := members[name]
+	if !ok {
+		return liveness.MemberUnknown
+	}
+	return liveness.Membership(m.Status)
+}
+
+// about picks what bears on a peer: others' ways to it, and its own way to us.
+func about(legs []federation.Leg, peer, self federation.ClusterName) []federation.Leg {
+	var out []federation.Leg
+	for _, l := range legs {
+		if l.To == peer && l.From != self || l.From == peer && l.To == self {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// recordAges are the ages of the oldest record that is held of each other cluster.
+func recordAges(records map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord) map[federation.ClusterName]time.Duration {
+	out := map[federation.ClusterName]time.Duration{}
+	for name, held := range records {
+		for _, r := range held {
+			if !r.Withdrawn {
+				out[name] = max(out[name], r.Age)
+			}
+		}
+	}
+	return out
+}
