@@ -54,13 +54,21 @@ func explainTable(w io.Writer, services []explain.Service) {
 			_, _ = fmt.Fprintln(w)
 		}
 		_, _ = fmt.Fprintf(w, "%s:%d from %s goes to %s\n", s.Service, s.Port, s.From, orNone(s.Goes))
-		_, _ = fmt.Fprintf(w, "Ordered by %s\n\n", s.Rule)
+		_, _ = fmt.Fprintf(w, "Ordered by %s\n", s.Rule)
+		_, _ = fmt.Fprintf(w, "On a partition: %s; records: %s\n\n", orNone(s.OnPartition), maxAge(s.MaxRecordAgeMS))
 		_, _ = fmt.Fprintln(w, "CLUSTER\tREGION\tIN\tTIER\tWHY\tREADY\tHEALTH AGE\tVERDICT\tFOR\tRTT\tCAUSE")
 		for _, c := range s.Candidates {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Cluster, c.Region, in(c), unless(!c.In, fmt.Sprint(c.Tier)),
 				c.Reason, ready(c), unless(!c.HealthKnown, age(c.HealthAgeMS)), c.Verdict, unless(c.Cluster == s.From, age(c.VerdictAgeMS)), rtt(c.RTTMS), c.VerdictCause)
 		}
 	}
+}
+
+func maxAge(ms int64) string {
+	if ms == 0 {
+		return "of any age"
+	}
+	return "at most " + age(ms) + " old"
 }
 
 func in(c explain.Candidate) string {

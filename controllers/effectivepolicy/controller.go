@@ -151,7 +151,10 @@ func specOf(p federation.Policy) api.EffectivePolicySpec {
 	spec := api.EffectivePolicySpec{
 		Origin: string(p.ID.Origin), PolicyName: p.ID.Name,
 		Generation: p.Generation, Order: int64(p.Order), Revision: int64(p.Revision),
-		Targets: []string{}, Regions: []string{},
+		Targets: []string{}, Regions: []string{}, OnPartition: string(p.OnPartition.Or()),
+	}
+	if p.MaxRecordAge > 0 {
+		spec.MaxRecordAge = &metav1.Duration{Duration: p.MaxRecordAge}
 	}
 	for _, target := range p.Targets {
 		spec.Targets = append(spec.Targets, target.Name)
@@ -183,15 +186,15 @@ func find(view *engine.View, key types.NamespacedName) *federation.Policy {
 	return nil
 }
 
-// overridden names the oldest policy that holds one of p's targets with another
-// order of regions, and those targets.
+// overridden names the oldest policy that holds one of p's targets with other rules,
+// and those targets.
 func overridden(view *engine.View, p federation.Policy) (winner string, lost []string) {
 	for _, target := range p.Targets {
 		for _, other := range view.Policies { // the lowest order comes first
 			if !slices.Contains(other.Targets, target) {
 				continue
 			}
-			if other.ID != p.ID && other.Order < p.Order && !slices.Equal(other.Regions, p.Regions) {
+			if other.ID != p.ID && other.Order < p.Order && !other.SameRules(p) {
 				if winner == "" {
 					winner = NameOf(other.ID)
 				}

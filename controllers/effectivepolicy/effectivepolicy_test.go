@@ -99,7 +99,7 @@ func TestPolicyOfAnotherClusterIsShown(t *testing.T) {
 	}
 	want := api.EffectivePolicySpec{
 		Origin: "us-east", PolicyName: "order", Generation: 3, Order: 7, Revision: 107,
-		Targets: []string{"checkout", "cart"}, Regions: []string{"us-east", "us-west"},
+		Targets: []string{"checkout", "cart"}, Regions: []string{"us-east", "us-west"}, OnPartition: "Demote",
 	}
 	if diff := cmp.Diff(want, got.Spec); diff != "" {
 		t.Error(diff)

@@ -148,6 +148,10 @@ func wanted(view *engine.View, policy *api.RoutingPolicy) federation.Policy {
 	for _, region := range policy.Spec.Regions {
 		p.Regions = append(p.Regions, federation.Region(region))
 	}
+	p.OnPartition = federation.PartitionPolicy(policy.Spec.OnPartition).Or() // an object from before the field has none
+	if age := policy.Spec.MaxRecordAge; age != nil {
+		p.MaxRecordAge = age.Duration
+	}
 	return p
 }
 
@@ -166,7 +170,7 @@ func published(view *engine.View, id federation.PolicyID) *federation.Policy {
 }
 
 func same(have, want federation.Policy) bool {
-	return have.Generation == want.Generation && slices.Equal(have.Targets, want.Targets) && slices.Equal(have.Regions, want.Regions)
+	return have.Generation == want.Generation && slices.Equal(have.Targets, want.Targets) && have.SameRules(want)
 }
 
 // unknownRegions names the regions that no member has, and those that there are.
@@ -191,12 +195,12 @@ func unknownRegions(view *engine.View, regions []federation.Region) string {
 }
 
 // conflict names the policy that routing follows for one of p's targets, if that is
-// an older one with another order of regions. The same order is no conflict: its
+// an older one with other rules. The same rules are no conflict: their
 // authors are co-authors. What lost itself overrides nothing.
 func conflict(view *engine.View, p federation.Policy) string {
 	for _, target := range p.Targets {
 		winner := oldest(view, target)
-		if winner == nil || winner.ID == p.ID || winner.Order >= p.Order || slices.Equal(winner.Regions, p.Regions) {
+		if winner == nil || winner.ID == p.ID || winner.Order >= p.Order || winner.SameRules(p) {
 			continue
 		}
 		return fmt.Sprintf("ServiceImport %q follows the older policy %s (order %d, this one has %d): change that one, or delete one of the two",

@@ -3,7 +3,11 @@ package policy
 import (
 	"strings"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/engine"
 )
@@ -43,5 +47,32 @@ func TestEarlierPolicyWinsAndIsNamed(t *testing.T) {
 	v.Policies = []federation.Policy{first, same}
 	if got := conflict(v, same); got != "" {
 		t.Errorf("the same order of regions is a conflict: %s", got)
+	}
+	same.OnPartition = federation.PartitionDemote // the default, said aloud
+	if v.Policies[1] = same; conflict(v, same) != "" {
+		t.Error("the default is a conflict with itself")
+	}
+	other := same
+	if other.OnPartition = federation.PartitionWithdraw; conflict(v, other) == "" {
+		t.Error("another onPartition is no conflict")
+	}
+	other = same
+	if other.MaxRecordAge = time.Minute; conflict(v, other) == "" {
+		t.Error("another maxRecordAge is no conflict")
+	}
+}
+
+func TestPartitionRulesArePublished(t *testing.T) {
+	p := &api.RoutingPolicy{}
+	if got := wanted(view(), p); got.OnPartition != federation.PartitionDemote || got.MaxRecordAge != 0 {
+		t.Errorf("an object from before the fields: %+v", got)
+	}
+	p.Spec.OnPartition, p.Spec.MaxRecordAge = api.PartitionWithdrawWithQuorum, &metav1.Duration{Duration: time.Minute}
+	got := wanted(view(), p)
+	if got.OnPartition != federation.PartitionWithdrawWithQuorum || got.MaxRecordAge != time.Minute {
+		t.Errorf("%+v", got)
+	}
+	if same(wanted(view(), &api.RoutingPolicy{}), got) {
+		t.Error("other rules are not published")
 	}
 }

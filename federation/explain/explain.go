@@ -109,12 +109,15 @@ type Gateway struct {
 // Service is one imported port with the decision on it: the answer to
 // GET /v1/explain?service=namespace/name[:port] is a list of these.
 type Service struct {
-	Service    string      `json:"service"`
-	Port       uint16      `json:"port"`
-	From       string      `json:"from"`
-	Rule       string      `json:"rule"`
-	Goes       string      `json:"goesTo"`
-	Candidates []Candidate `json:"candidates"`
+	Service string `json:"service"`
+	Port    uint16 `json:"port"`
+	From    string `json:"from"`
+	Rule    string `json:"rule"`
+	Goes    string `json:"goesTo"`
+	// OnPartition and MaxRecordAgeMS are the rule's; 0 is no maximum.
+	OnPartition    string      `json:"onPartition,omitempty"`
+	MaxRecordAgeMS int64       `json:"maxRecordAgeMs,omitempty"`
+	Candidates     []Candidate `json:"candidates"`
 }
 
 // Candidate is one exporter as the operator weighed it.
@@ -153,6 +156,7 @@ func Services(decisions map[federation.ServicePort]routing.Decision, only func(f
 func service(d routing.Decision) Service {
 	s := Service{
 		Service: d.Port.Service.String(), Port: d.Port.Port, From: string(d.Consumer), Rule: d.Rule,
+		OnPartition: string(d.OnPartition), MaxRecordAgeMS: d.MaxRecordAge.Milliseconds(),
 		Candidates: make([]Candidate, 0, len(d.Candidates)),
 	}
 	if w, ok := d.Winner(); ok {

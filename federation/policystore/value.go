@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
 )
@@ -216,6 +217,11 @@ type policyValue struct {
 	Targets    []targetValue       `json:"targets"`
 	Regions    []federation.Region `json:"regions"`
 	Generation int64               `json:"generation"`
+	// OnPartition and MaxRecordAge (a Go duration, "" is none) are written even when
+	// empty: encodeValue keeps fields that are left out. A reader of a version without
+	// them demotes and has no maximum age.
+	OnPartition  federation.PartitionPolicy `json:"onPartition"`
+	MaxRecordAge string                     `json:"maxRecordAge"`
 }
 
 type targetValue struct {
@@ -224,7 +230,10 @@ type targetValue struct {
 }
 
 func policyToValue(p federation.Policy) policyValue {
-	v := policyValue{header{schemaVersion}, p.Order, []targetValue{}, p.Regions, p.Generation}
+	v := policyValue{header{schemaVersion}, p.Order, []targetValue{}, p.Regions, p.Generation, p.OnPartition, ""}
+	if p.MaxRecordAge > 0 {
+		v.MaxRecordAge = p.MaxRecordAge.String()
+	}
 	if v.Regions == nil {
 		v.Regions = []federation.Region{}
 	}
@@ -245,6 +254,13 @@ func decodePolicy(r ref, data []byte, revision uint64) (federation.Policy, error
 	p := federation.Policy{
 		ID:    federation.PolicyID{Origin: r.cluster, Namespace: r.namespace, Name: r.name},
 		Order: v.Order, Regions: v.Regions, Generation: v.Generation, Revision: revision,
+		OnPartition: v.OnPartition,
+	}
+	if v.MaxRecordAge != "" {
+		var err error
+		if p.MaxRecordAge, err = time.ParseDuration(v.MaxRecordAge); err != nil || p.MaxRecordAge <= 0 {
+			return federation.Policy{}, fmt.Errorf("policy's maxRecordAge %q is no positive duration", v.MaxRecordAge)
+		}
 	}
 	for _, t := range v.Targets {
 		p.Targets = append(p.Targets, federation.ServiceName(t))

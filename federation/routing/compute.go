@@ -40,7 +40,17 @@ type EgressPort struct {
 
 // State is what one computation leaves for the next: the home of hysteresis and
 // dwell times. It is opaque to callers.
-type State struct{}
+type State struct {
+	// missing is since when a target's record has been missing, on the caller's clock:
+	// a record that never came is as old as the wait for it.
+	missing map[source]time.Duration
+}
+
+// source is who should have said something of what.
+type source struct {
+	cluster federation.ClusterName
+	port    federation.ServicePort
+}
 
 // Result is a table without a version, and why it is as it is.
 type Result struct {
@@ -60,8 +70,9 @@ func Compute(in Inputs, prev State, now time.Duration) (Result, State) {
 		},
 		Decisions: make(map[federation.ServicePort]Decision, len(in.Egress)),
 	}
+	next := State{missing: map[source]time.Duration{}}
 	for port, egress := range in.Egress {
-		d := Decide(in, port)
+		d := decide(in, port, prev.waits(in, port, now, next))
 		if len(d.Candidates) == 0 {
 			continue // exported by nobody any more
 		}
@@ -71,7 +82,26 @@ func Compute(in Inputs, prev State, now time.Duration) (Result, State) {
 			EarlyData: earlyData(in.Exports[port.Service]), Tiers: d.tiers(), Rule: d.Rule,
 		}
 	}
-	return out, prev
+	return out, next
+}
+
+// waits is for how long the record of each exporter of a port has been missing; it
+// notes in next since when.
+func (s State) waits(in Inputs, port federation.ServicePort, now time.Duration, next State) map[federation.ClusterName]time.Duration {
+	out := map[federation.ClusterName]time.Duration{}
+	for _, e := range in.Exports[port.Service] {
+		if _, known := in.Health[e.Cluster][port]; known {
+			continue
+		}
+		key := source{e.Cluster, port}
+		began, waiting := s.missing[key]
+		if !waiting {
+			began = now
+		}
+		next.missing[key] = began
+		out[e.Cluster] = now - began
+	}
+	return out
 }
 
 func peers(in Inputs) map[federation.ClusterName]Peer {
@@ -96,15 +126,19 @@ func earlyData(exports []federation.Export) bool {
 }
 
 // Decide ranks the clusters that export one port, best first.
-func Decide(in Inputs, port federation.ServicePort) Decision {
+func Decide(in Inputs, port federation.ServicePort) Decision { return decide(in, port, nil) }
+
+// decide is Decide; waits is for how long records have been missing.
+func decide(in Inputs, port federation.ServicePort, waits map[federation.ClusterName]time.Duration) Decision {
 	policy := policyFor(in.Policies, port.Service)
-	d := Decision{Port: port, Consumer: in.Self, Rule: RuleDefault}
+	d := Decision{Port: port, Consumer: in.Self, Rule: RuleDefault, OnPartition: federation.PartitionDemote}
 	if policy != nil {
 		d.Policy, d.Rule = policy.ID, policy.ID.String()
+		d.OnPartition, d.MaxRecordAge = policy.OnPartition.Or(), policy.MaxRecordAge
 	}
 	for _, e := range in.Exports[port.Service] {
 		if exportsPort(e, port.Port) {
-			d.Candidates = append(d.Candidates, judge(in, e, port))
+			d.Candidates = append(d.Candidates, d.judge(in, e, waits[e.Cluster]))
 		}
 	}
 	slices.SortFunc(d.Candidates, func(a, b Candidate) int {
@@ -130,7 +164,7 @@ func policyFor(policies []federation.Policy, svc federation.ServiceName) *federa
 }
 
 // judge says whether one exporter is a target, and why.
-func judge(in Inputs, e federation.Export, port federation.ServicePort) Candidate {
+func (d Decision) judge(in Inputs, e federation.Export, waited time.Duration) Candidate {
 	c := Candidate{Cluster: e.Cluster, Order: e.Order, Weight: 1}
 	m, member := in.Members[e.Cluster]
 	c.Region = m.Region
@@ -139,9 +173,11 @@ func judge(in Inputs, e federation.Export, port federation.ServicePort) Candidat
 	} else {
 		c.Verdict = in.Verdicts[e.Cluster]
 	}
-	record, known := in.Health[e.Cluster][port]
+	record, known := in.Health[e.Cluster][d.Port]
+	age := waited
 	if known {
 		c.Ready, c.Total, c.HealthAge, c.HealthKnown = record.Ready, record.Total, record.Age, true
+		age = record.Age
 		c.Weight = max(1, record.Ready)
 	}
 	switch {
@@ -153,14 +189,29 @@ func judge(in Inputs, e federation.Export, port federation.ServicePort) Candidat
 		c.Reason = ReasonWithdrawn
 	case known && record.Ready == 0:
 		c.Reason = ReasonNoReadyEndpoints
+	case d.MaxRecordAge > 0 && age > d.MaxRecordAge && e.Cluster != in.Self:
+		c.Reason = ReasonRecordTooOld
 	case c.Verdict.Kind.Dead():
-		c.In, c.LastResort, c.Reason = true, true, ReasonPathDead
+		d.partitioned(&c)
+	case c.Verdict.Kind == federation.Draining:
+		c.In, c.LastResort, c.Reason = true, true, ReasonDraining
 	case !known:
 		c.In, c.Reason = true, ReasonHealthUnknown
 	default:
 		c.In, c.Reason = true, ReasonHealthy
 	}
 	return c
+}
+
+// partitioned says what becomes of a candidate whose data path is dead.
+func (d Decision) partitioned(c *Candidate) {
+	withdraw := d.OnPartition == federation.PartitionWithdraw ||
+		d.OnPartition == federation.PartitionWithdrawWithQuorum && c.Verdict.Quorum()
+	if withdraw {
+		c.Reason = ReasonPartitioned
+		return
+	}
+	c.In, c.LastResort, c.Reason = true, d.OnPartition != federation.PartitionKeep, ReasonPathDead
 }
 
 // place is where a candidate's region stands: smaller is better, field by field.

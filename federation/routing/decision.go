@@ -13,11 +13,14 @@ const RuleDefault = "default: own cluster, own region, then by round trip"
 // Reason says why a candidate is in or out.
 type Reason string
 
-// The reasons. The first three keep a candidate in.
+// The reasons. The first four keep a candidate in.
 const (
 	ReasonHealthy          Reason = "Healthy"
 	ReasonHealthUnknown    Reason = "HealthUnknown"    // exported, but its owner has not been heard yet
-	ReasonPathDead         Reason = "PathDead"         // kept as a last resort
+	ReasonPathDead         Reason = "PathDead"         // kept, by default as a last resort
+	ReasonDraining         Reason = "Draining"         // kept as a last resort
+	ReasonPartitioned      Reason = "Partitioned"      // its path is dead, and the policy withdraws it then
+	ReasonRecordTooOld     Reason = "RecordTooOld"     // its owner has said nothing for longer than the policy allows
 	ReasonNoReadyEndpoints Reason = "NoReadyEndpoints" // the owner says so
 	ReasonWithdrawn        Reason = "Withdrawn"        // the owner has ended the export
 	ReasonNotMember        Reason = "NotMember"
@@ -32,6 +35,9 @@ type Decision struct {
 	// Rule is the policy that ordered the candidates, or RuleDefault.
 	Rule   string
 	Policy federation.PolicyID // zero without a policy
+	// OnPartition and MaxRecordAge are the policy's, or the defaults.
+	OnPartition  federation.PartitionPolicy
+	MaxRecordAge time.Duration
 	// Candidates are all exporters, best first; those that are out come last.
 	Candidates []Candidate
 }

@@ -15,7 +15,9 @@
 //  1. Equal inputs give equal tables.
 //  2. A target is in a table only if its cluster is a member and exports the port.
 //  3. A cluster whose owner says that nothing is ready is no target; a cluster
-//     that only others call dead stays, as a last resort (fail static).
+//     that only others call dead stays, as a last resort (fail static), and so does
+//     one whose record is old, unless a policy's onPartition or maxRecordAge says
+//     otherwise. A dead control plane changes nothing.
 //  4. The decision's candidates and the route's tiers tell the same story: a
 //     candidate is In exactly if it is a target.
 package routing

@@ -82,6 +82,18 @@ type EffectivePolicySpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Regions []string `json:"regions"`
+
+	// onPartition is what becomes of a cluster whose data path is dead: Keep, Demote,
+	// Withdraw or WithdrawWithQuorum.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	OnPartition string `json:"onPartition,omitempty"`
+
+	// maxRecordAge is how old a cluster's word on its endpoints may be for it to be
+	// called; unset is no bound.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	MaxRecordAge *metav1.Duration `json:"maxRecordAge,omitempty"`
 }
 
 // EffectivePolicyStatus says whether a policy is in force.

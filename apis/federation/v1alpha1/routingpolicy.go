@@ -74,7 +74,44 @@ type RoutingPolicySpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, a == b))",message="each region may stand only once in regions"
 	Regions []RegionName `json:"regions"`
+
+	// onPartition is what becomes of a cluster whose data path is dead, as seen from the
+	// cluster whose clients call: the link to it, its gateways or the whole cluster are
+	// down. A dead control plane alone is no reason: its endpoints stay as they were.
+	//
+	// Demote, the default, tries it last. Keep leaves it in its place; gateways still go
+	// round tunnels that they find dead themselves. Withdraw takes it out, even if it is
+	// the last one: calls fail at once instead of being tried. WithdrawWithQuorum takes
+	// it out once more than half of the clusters beside it find it dead, and demotes it
+	// until then; in a federation of two clusters that is Withdraw.
+	// +optional
+	// +kubebuilder:default=Demote
+	OnPartition PartitionPolicy `json:"onPartition,omitempty"`
+
+	// maxRecordAge is how old a cluster's word on its endpoints may be, 10s to 168h, for
+	// it to be called. Owners renew their word about every second; it ages while nobody
+	// hears them, as when their operators or the links to them are down. A cluster whose
+	// word is older is taken out, even if it is the last one. Unset, the default, is no
+	// bound: what was said last counts until its owner says otherwise.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="maxRecordAge must lie between 10s and 168h"
+	MaxRecordAge *metav1.Duration `json:"maxRecordAge,omitempty"`
 }
+
+// PartitionPolicy is what becomes of a cluster whose data path is dead.
+//
+// +kubebuilder:validation:Enum=Keep;Demote;Withdraw;WithdrawWithQuorum
+type PartitionPolicy string
+
+// The partition policies; see RoutingPolicySpec.OnPartition.
+const (
+	PartitionKeep               PartitionPolicy = "Keep"
+	PartitionDemote             PartitionPolicy = "Demote"
+	PartitionWithdraw           PartitionPolicy = "Withdraw"
+	PartitionWithdrawWithQuorum PartitionPolicy = "WithdrawWithQuorum"
+)
 
 // LocalPolicyTargetReference names an object in the policy's namespace.
 type LocalPolicyTargetReference struct {
@@ -151,7 +188,7 @@ const (
 	// ones. The last good revision stays in force.
 	ReasonUnknownRegion = "UnknownRegion"
 	// ReasonConflict: an older policy, named in the message, speaks of a target with
-	// another order of regions.
+	// other rules: another order of regions, onPartition or maxRecordAge.
 	ReasonConflict = "Conflict"
 	// ReasonInvalid: the store or the engine refused the policy; the message says why.
 	ReasonInvalid = "Invalid"

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -97,6 +98,9 @@ func TestGoodObjectsAreTakenWithDefaults(t *testing.T) {
 	if err := kube.Create(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
+	if p.Spec.OnPartition != api.PartitionDemote || p.Spec.MaxRecordAge != nil {
+		t.Errorf("defaults: onPartition %q, maxRecordAge %v", p.Spec.OnPartition, p.Spec.MaxRecordAge)
+	}
 	if ref := p.Spec.TargetRefs[0]; ref.Kind != "ServiceImport" || ref.Group != "multicluster.x-k8s.io" {
 		t.Errorf("defaults: %+v", ref)
 	}
@@ -147,11 +151,15 @@ func TestIdentityCannotBeChanged(t *testing.T) {
 
 func TestRoutingPolicyRefusals(t *testing.T) {
 	for says, change := range map[string]func(*api.RoutingPolicySpec){
-		"each region may stand only once":           func(s *api.RoutingPolicySpec) { s.Regions = []api.RegionName{"a", "a"} },
-		"spec.regions":                              func(s *api.RoutingPolicySpec) { s.Regions = nil },
-		"spec.targetRefs":                           func(s *api.RoutingPolicySpec) { s.TargetRefs = nil },
-		"targetRefs must have the kind":             func(s *api.RoutingPolicySpec) { s.TargetRefs[0].Kind = "Service" },
-		"targetRefs must have the group":            func(s *api.RoutingPolicySpec) { s.TargetRefs[0].Group = "apps" },
+		"each region may stand only once": func(s *api.RoutingPolicySpec) { s.Regions = []api.RegionName{"a", "a"} },
+		"spec.regions":                    func(s *api.RoutingPolicySpec) { s.Regions = nil },
+		"spec.targetRefs":                 func(s *api.RoutingPolicySpec) { s.TargetRefs = nil },
+		"targetRefs must have the kind":   func(s *api.RoutingPolicySpec) { s.TargetRefs[0].Kind = "Service" },
+		"targetRefs must have the group":  func(s *api.RoutingPolicySpec) { s.TargetRefs[0].Group = "apps" },
+		"spec.onPartition":                func(s *api.RoutingPolicySpec) { s.OnPartition = "Ignore" },
+		"maxRecordAge must lie between 10s and 168h": func(s *api.RoutingPolicySpec) {
+			s.MaxRecordAge = &metav1.Duration{Duration: 9 * time.Second}
+		},
 		"each ServiceImport may be named only once": func(s *api.RoutingPolicySpec) { s.TargetRefs = append(s.TargetRefs, s.TargetRefs[0]) },
 	} {
 		t.Run(says, func(t *testing.T) {
@@ -160,4 +168,19 @@ func TestRoutingPolicyRefusals(t *testing.T) {
 			refused(t, p, says)
 		})
 	}
+}
+
+func TestPartitionPoliciesAreTaken(t *testing.T) {
+	for _, on := range []api.PartitionPolicy{api.PartitionKeep, api.PartitionDemote, api.PartitionWithdraw, api.PartitionWithdrawWithQuorum} {
+		for _, age := range []time.Duration{10 * time.Second, 90 * time.Minute, 168 * time.Hour} {
+			p := routingPolicy()
+			p.Spec.OnPartition, p.Spec.MaxRecordAge = on, &metav1.Duration{Duration: age}
+			if err := kube.Create(t.Context(), p); err != nil {
+				t.Errorf("%s, %s: %v", on, age, err)
+			}
+		}
+	}
+	p := routingPolicy()
+	p.Spec.MaxRecordAge = &metav1.Duration{Duration: 169 * time.Hour}
+	refused(t, p, "maxRecordAge must lie between 10s and 168h")
 }

@@ -1,0 +1,47 @@
+package policystore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/causeway-mesh/causeway/federation"
+)
+
+// What was once said and is taken back must not live on in the field that is kept.
+func TestOptionalFieldsAreTakenBack(t *testing.T) {
+	policy := federation.Policy{
+		ID: federation.PolicyID{Origin: "a", Namespace: "n", Name: "p"}, Order: 1, Regions: []federation.Region{"r"}, Generation: 1, Revision: 7,
+		OnPartition: federation.PartitionWithdraw, MaxRecordAge: 90 * time.Second,
+	}
+	member := federation.Member{Name: "a", Region: "r", InstanceID: "uid", APIServerLost: true}
+	var heldPolicy, heldMember []byte
+	for range 2 {
+		var err error
+		if heldPolicy, err = encodeValue(policyToValue(policy), heldPolicy); err != nil {
+			t.Fatal(err)
+		}
+		if heldMember, err = encodeValue(memberToValue(member), heldMember); err != nil {
+			t.Fatal(err)
+		}
+		gotPolicy, err := decodePolicy(ref{cluster: "a", namespace: "n", name: "p"}, heldPolicy, 7)
+		if d := cmp.Diff(policy, gotPolicy); err != nil || d != "" {
+			t.Errorf("%v\n%s", err, d)
+		}
+		gotMember, err := decodeMember(ref{cluster: "a"}, heldMember)
+		if d := cmp.Diff(member, gotMember); err != nil || d != "" {
+			t.Errorf("%v\n%s", err, d)
+		}
+		policy.OnPartition, policy.MaxRecordAge, member.APIServerLost = "", 0, false
+	}
+}
+
+func TestPolicyWithAnAgeThatIsNoneIsRefused(t *testing.T) {
+	for _, age := range []string{"soon", "-1s", "0s"} {
+		value := `{"schemaVersion":1,"order":1,"targets":[],"regions":[],"generation":1,"maxRecordAge":"` + age + `"}`
+		if p, err := decodePolicy(ref{}, []byte(value), 1); err == nil {
+			t.Errorf("%s: %+v", age, p)
+		}
+	}
+}
