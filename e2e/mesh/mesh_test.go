@@ -23,6 +23,8 @@ func TestThreeRegions(t *testing.T) {
 	t.Run("kubectl shows every kind, ready", s.shows)
 	t.Run("causewayctl tells what the operator decided", s.tells)
 	t.Run("a lost region costs no request on a new connection", s.losesRegion)
+	t.Run("gateways that hang are left, and told as hanging", s.hangs)
+	t.Run("a lost API server is told and nothing moves", s.losesAPIServer)
 	t.Run("an unknown region in an order changes nothing in force", s.unknownRegion)
 	t.Run("a missing issuer is told and the identity stays", s.missingIssuer)
 	t.Run("an unreachable policy store is told and nothing stops", s.unreachableStore)
