@@ -47,11 +47,12 @@ func leg(from, to federation.ClusterName, paths []routing.PathReport) federation
 }
 
 // allLegs are ours and what others have told, by both ends. What others say of a way
-// that is ours to measure is left out.
-func allLegs(self federation.ClusterName, own, told []federation.Leg) []federation.Leg {
+// that is ours to measure is left out, and so is what ends at no member.
+func allLegs(self federation.ClusterName, members map[federation.ClusterName]federation.Member, own, told []federation.Leg) []federation.Leg {
 	out := slices.Clone(own)
 	for _, l := range told {
-		if l.From != self {
+		_, from := members[l.From]
+		if _, to := members[l.To]; from && to && l.From != self {
 			out = append(out, l)
 		}
 	}

@@ -33,7 +33,8 @@ func (e *Engine) round() {
 		if e.loaded(now) {
 			e.seat.gossip.Publish(e.counts())
 		}
-		know = knowledge{records: e.seat.gossip.Records(), members: e.seat.gossip.Members()}
+		e.seat.gossip.PublishLegs(e.ownLegs(now))
+		know = knowledge{records: e.seat.gossip.Records(), members: e.seat.gossip.Members(), legs: e.seat.gossip.Legs()}
 	}
 	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
 	decisions := e.compute(know, now)
@@ -189,7 +190,7 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		}
 		v.Members = append(v.Members, mv)
 	}
-	v.Legs = allLegs(v.Self, e.ownLegs(now), know.legs)
+	v.Legs = allLegs(v.Self, e.state.Members, e.ownLegs(now), know.legs)
 	slices.SortFunc(v.Members, func(a, b MemberView) int { return cmp.Compare(a.Name, b.Name) })
 	return v
 }

@@ -95,7 +95,8 @@ func TestLegsShowWhatEachEndMeasures(t *testing.T) {
 	}
 	back := federation.Leg{From: "us-west", To: "us-east", Up: true, RTT: 68 * time.Millisecond}
 	lie := federation.Leg{From: "us-east", To: "us-west", Down: true}
-	if d := cmp.Diff([]federation.Leg{own, back}, allLegs("us-east", got, []federation.Leg{back, lie})); d != "" {
+	stranger := federation.Leg{From: "us-west", To: "nowhere", Up: true}
+	if d := cmp.Diff([]federation.Leg{own, back}, allLegs("us-east", state().Members, got, []federation.Leg{back, lie, stranger})); d != "" {
 		t.Error(d)
 	}
 }

@@ -247,12 +247,14 @@ type incoming struct {
 	g    *Gossip
 	peer federation.ClusterName
 	put  func(kind byte, body []byte) error
-	talk *talk // once it has said hello; nil is a peer of version 1
+	talk *talk     // once it has said hello; nil is a peer of version 1
+	told *toldLegs // what it has said of its ways on this connection; nil is nothing
 }
 
 // take handles one frame of the link. An error ends it.
 func (in *incoming) take(f frame, held time.Duration) error {
 	g := in.g
+	in.heard(held)
 	switch f.kind {
 	case framePing:
 		return in.put(framePong, nil)
@@ -264,6 +266,8 @@ func (in *incoming) take(f frame, held time.Duration) error {
 		return in.unsigned(f.body, held)
 	case frameRelay:
 		g.metrics.refuse(refuseUnsigned)
+	case frameLegs:
+		return in.legs(f.body, held)
 	case frameKey, frameBatch, frameBeat, frameDigest, frameLack, frameSilent:
 		return in.signed(f, held)
 	default:

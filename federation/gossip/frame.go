@@ -34,6 +34,7 @@ const (
 	frameDigest byte = 11
 	frameLack   byte = 12
 	frameSilent byte = 13 // the body is the name of a member that does not answer the sender
+	frameLegs   byte = 14 // the sender's own ways to others; see legs.go
 )
 
 // lateness is how much longer than the fastest frame of its connection a memberlist packet may
@@ -66,7 +67,7 @@ func appendFrame(b []byte, kind byte, sent time.Duration, body []byte) []byte {
 
 // unknown says whether a frame is of a type that a later version may send: skipped and
 // counted, so that the two can go on talking.
-func (f frame) unknown() bool { return f.kind > frameSilent }
+func (f frame) unknown() bool { return f.kind > frameLegs }
 
 type frame struct {
 	kind byte
@@ -82,7 +83,7 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 		return frame{}, err
 	}
 	n := binary.BigEndian.Uint32(h[1:])
-	if h[0] < framePacket { // a type beyond frameSilent is a later version's, and is skipped
+	if h[0] < framePacket { // a type beyond frameLegs is a later version's, and is skipped
 		return frame{}, fmt.Errorf("%w: type %d", errFrame, h[0])
 	}
 	if int64(n) > int64(limit) {

@@ -52,6 +52,7 @@ type Gossip struct {
 	links      map[federation.ClusterName]*link
 	members    map[federation.ClusterName]memberNote
 	epidemic   epidemic
+	legs       legs
 	list       *memberlist.Memberlist // nil unless running
 }
 
@@ -74,6 +75,7 @@ func New(cfg Config, deps Deps) (*Gossip, error) {
 		peers:        map[federation.ClusterName][]string{},
 		hints:        map[federation.ClusterName]string{},
 		links:        map[federation.ClusterName]*link{},
+		legs:         legs{told: map[federation.ClusterName]*toldLegs{}},
 		members:      map[federation.ClusterName]memberNote{},
 		asked:        map[federation.ClusterName]time.Duration{},
 		silent:       hints{},

@@ -280,6 +280,9 @@ func (l *link) welcomed(body []byte) error {
 	l.g.mu.Unlock()
 	l.speaks.Store(speaksSigned)
 	poke(l.wantSync)
+	l.g.mu.Lock()
+	l.tellLegs()
+	l.g.mu.Unlock()
 	if h.Epoch > own.Epoch || h.Epoch == own.Epoch && h.Upto > own.Upto {
 		// It knows more of us than we have said: a newer leader, or our former self.
 		l.send(frameLack, encodeHoldings([]holding{own}))
