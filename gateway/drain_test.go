@@ -1,10 +1,12 @@
 package gateway_test
 
 import (
+	"net"
 	"testing"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation/identity/identitytest"
+	"github.com/causeway-mesh/causeway/federation/routing"
 	"github.com/causeway-mesh/causeway/gateway"
 )
 
@@ -41,5 +43,35 @@ func TestLeavingGatewayServesPeersUntilItsDelayIsOver(t *testing.T) {
 	}
 	if _, err := ask(egress); err == nil {
 		t.Fatal("somebody answers after the end")
+	}
+}
+
+// A gateway that drains leaves the table before its clients leave it.
+func TestStreamsOutliveTheirGatewaysPlaceInTheTable(t *testing.T) {
+	_, consumer, east, egress := pair(t)
+	east.serve(t, endpoint(t, named("east")))
+	c, err := net.Dial("tcp", egress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if got, err := talk(c); err != nil || got != "east hello" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	consumer.publish(t, func(x *routing.Table) {
+		p := x.Peers["us-east"]
+		p.Gateways = nil
+		x.Peers["us-east"] = p
+	})
+	if _, err := ask(egress); err == nil {
+		t.Fatal("a gateway that is in no table takes new clients")
+	}
+	if got, err := talk(c); err != nil || got != "east hello" {
+		t.Fatalf("the client of a gateway that has left the table gets %q, %v", got, err)
+	}
+	consumer.publish(t, func(x *routing.Table) { delete(x.Peers, "us-east") })
+	if got, err := talk(c); err == nil {
+		t.Fatalf("the client of a cluster that is no member any more gets %q", got)
 	}
 }

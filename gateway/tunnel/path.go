@@ -61,6 +61,8 @@ type Path struct {
 	lastOpen atomic.Int64                // our clock at the last OPEN of ours
 	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
 	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
+	retired  chan struct{}               // closed by Retire
+	retire   sync.Once
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run; nil before it and after
@@ -85,7 +87,7 @@ type Path struct {
 // NewPath returns a path; Run makes it dial.
 func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
 	p := &Path{key: key, cfg: cfg, deps: deps, state: routing.PathUnknown, target: cfg.Warm,
-		all: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1)}
+		all: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1), retired: make(chan struct{})}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(key.Cluster))
 	p.slot = hash.Sum32() % beatSlots
@@ -97,7 +99,8 @@ func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
 	return p
 }
 
-// Run keeps the path warm and probed until ctx ends, then closes all its tunnels.
+// Run keeps the path warm and probed until ctx ends, or until it is retired and its
+// last stream has ended; then it closes all its tunnels.
 func (p *Path) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	p.mu.Lock()

@@ -80,7 +80,11 @@ func (p *Path) raise() {
 // dialData dials a data tunnel that is not put among the idle ones: the caller has it.
 func (p *Path) dialData(ctx context.Context) (*Tunnel, error) {
 	p.mu.Lock()
-	if p.dialled >= p.cfg.MaxTunnels {
+	switch {
+	case p.ctx == nil:
+		p.mu.Unlock()
+		return nil, ErrClosed
+	case p.dialled >= p.cfg.MaxTunnels:
 		p.mu.Unlock()
 		return nil, ErrFull
 	}
@@ -174,13 +178,13 @@ func without(ts []*Tunnel, t *Tunnel) []*Tunnel {
 func (p *Path) putBack(t *Tunnel) {
 	p.mu.Lock()
 	_, known := p.all[t]
-	keep := known && p.ctx != nil && len(p.idle) < p.cfg.MaxIdle && t.Idle()
+	keep := known && p.ctx != nil && !p.isRetired() && len(p.idle) < p.cfg.MaxIdle && t.Idle()
 	if keep && !slices.Contains(p.idle, t) {
 		p.idle = append(p.idle, t)
 	}
 	p.mu.Unlock()
-	if known && !keep && t.free() {
-		t.Close(ErrClosed)
+	if known && !keep {
+		t.closeFree(ErrClosed)
 	}
 }
 
@@ -220,6 +224,9 @@ func (p *Path) fill(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-p.retired:
+			p.finish(ctx, keepalive.C)
 			return
 		case <-keepalive.C:
 			p.probeAll()
@@ -270,8 +277,8 @@ func (p *Path) decay() {
 		p.idle = p.idle[1:]
 	}
 	p.mu.Unlock()
-	if extra != nil && extra.Idle() {
-		extra.Close(ErrClosed)
+	if extra != nil {
+		extra.closeFree(ErrClosed)
 	}
 }
 

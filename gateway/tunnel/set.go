@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/routing"
@@ -18,12 +19,14 @@ type Set struct {
 	mu    sync.Mutex
 	ctx   context.Context // of Run; nil outside it
 	paths map[Key]*entry
+	going map[*entry]struct{} // no longer in the table, with streams that are still under way
 	work  sync.WaitGroup
 }
 
 type entry struct {
 	path *Path
 	stop context.CancelFunc // nil until Run has started it
+	gone atomic.Bool        // its changes are nobody's business any more
 }
 
 // NewSet checks cfg.
@@ -31,7 +34,7 @@ func NewSet(cfg PathConfig, deps PathDeps) (*Set, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Set{cfg: cfg, deps: deps, paths: map[Key]*entry{}}, nil
+	return &Set{cfg: cfg, deps: deps, paths: map[Key]*entry{}, going: map[*entry]struct{}{}}, nil
 }
 
 // Run lets the paths live until ctx ends.
@@ -54,11 +57,19 @@ func (s *Set) Run(ctx context.Context) error {
 func (s *Set) start(e *entry) {
 	ctx, stop := context.WithCancel(s.ctx)
 	e.stop = stop
-	s.work.Go(func() { _ = e.path.Run(ctx) })
+	s.work.Go(func() {
+		_ = e.path.Run(ctx)
+		stop()
+		s.mu.Lock()
+		delete(s.going, e)
+		s.mu.Unlock()
+	})
 }
 
-// Sync makes the set equal to keys. A path that stays keeps its tunnels; one that
-// goes is closed with all its streams, because its peer may no longer be called.
+// Sync makes the set equal to keys. A path that stays keeps its tunnels. One that goes
+// takes no more streams, and those that it has end in their own time: a gateway that
+// drains leaves the table before its clients leave it. Review ends those of a peer that
+// may no longer be called.
 func (s *Set) Sync(keys []Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,14 +79,7 @@ func (s *Set) Sync(keys []Key) {
 		if s.paths[k] != nil {
 			continue
 		}
-		deps := s.deps
-		deps.OnChange = func(k Key, st routing.PathState, cause string) {
-			s.deps.Metrics.changed(k, string(st))
-			if s.deps.OnChange != nil {
-				s.deps.OnChange(k, st, cause)
-			}
-		}
-		e := &entry{path: NewPath(k, s.cfg, deps)}
+		e := s.enter(k)
 		s.paths[k] = e
 		if s.ctx != nil {
 			s.start(e)
@@ -83,12 +87,37 @@ func (s *Set) Sync(keys []Key) {
 	}
 	for k, e := range s.paths {
 		if !want[k] {
-			if e.stop != nil {
-				e.stop()
-			}
 			delete(s.paths, k)
+			s.retire(e)
 		}
 	}
+}
+
+// enter makes the path to k, which tells of its changes until it is gone.
+func (s *Set) enter(k Key) *entry {
+	e := &entry{}
+	deps := s.deps
+	deps.OnChange = func(k Key, st routing.PathState, cause string) {
+		if e.gone.Load() {
+			return
+		}
+		s.deps.Metrics.changed(k, string(st))
+		if s.deps.OnChange != nil {
+			s.deps.OnChange(k, st, cause)
+		}
+	}
+	e.path = NewPath(k, s.cfg, deps)
+	return e
+}
+
+// retire lets a path end after its streams; the caller holds the lock.
+func (s *Set) retire(e *entry) {
+	e.gone.Store(true)
+	if e.stop == nil {
+		return // it has never run
+	}
+	s.going[e] = struct{}{}
+	e.path.Retire()
 }
 
 // Heat makes the paths to these clusters beat fast, and all others slowly.
@@ -128,6 +157,9 @@ func (s *Set) Review(judge func(*Tunnel) error) int {
 	s.mu.Lock()
 	var ts []*Tunnel
 	for _, e := range s.paths {
+		ts = append(ts, e.path.tunnels()...)
+	}
+	for e := range s.going {
 		ts = append(ts, e.path.tunnels()...)
 	}
 	s.mu.Unlock()

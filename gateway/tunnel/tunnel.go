@@ -132,9 +132,14 @@ func (t *Tunnel) Peer() (Hello, bool) {
 
 // Close ends the tunnel at once, without waiting for the peer; a stream on it is
 // reset at both ends. The first cause is kept.
-func (t *Tunnel) Close(cause error) {
+func (t *Tunnel) Close(cause error) { t.close(cause, false) }
+
+// closeFree is Close unless a stream holds the tunnel.
+func (t *Tunnel) closeFree(cause error) { t.close(cause, true) }
+
+func (t *Tunnel) close(cause error, onlyFree bool) {
 	t.mu.Lock()
-	if t.err != nil {
+	if t.err != nil || onlyFree && t.slot.phase != idle {
 		t.mu.Unlock()
 		return
 	}
@@ -167,13 +172,6 @@ func (t *Tunnel) Idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.slot.phase == idle && !t.slot.draining
-}
-
-// free says whether no stream holds the tunnel, even if no more may be opened.
-func (t *Tunnel) free() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.slot.phase == idle
 }
 
 // Ping asks for a sign of life; OnPong tells the answer.
