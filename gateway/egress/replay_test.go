@@ -35,6 +35,8 @@ type scene struct {
 	peers   []*scripted
 	request []byte
 	chunk   int // the client writes this much at once
+	// patience is that of one attempt on a living path; 0 is enough for any machine.
+	patience time.Duration
 }
 
 func anyScene(t *rapid.T) scene {
@@ -71,8 +73,11 @@ func (s scene) model() int {
 	return -1
 }
 
+// fatal is what a test and a property have in common.
+type fatal interface{ Fatal(args ...any) }
+
 // egressOf runs an egress over the scene's peers, and returns its port and its end.
-func egressOf(t *rapid.T, s scene) (string, func()) {
+func egressOf(t fatal, s scene) (string, func()) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +121,9 @@ func egressOf(t *rapid.T, s scene) (string, func()) {
 	// A path whose round trip is known waits long enough for any machine; the silent
 	// peer's is unknown.
 	cfg.AttemptMin, cfg.ConnectBudget, cfg.FirstContact = 20*time.Second, time.Minute, 100*time.Millisecond
+	if s.patience != 0 {
+		cfg.AttemptMin, cfg.AttemptSlack = s.patience, 0
+	}
 	log := slog.New(slog.DiscardHandler)
 	e, err := New(cfg, Deps{Table: func() *routing.Table { return &table }, Paths: set, Recorder: telemetry.New(prometheus.NewRegistry(), log), Log: log})
 	if err != nil {
@@ -134,7 +142,7 @@ func egressOf(t *rapid.T, s scene) (string, func()) {
 }
 
 // client sends the request in chunks, ends it, and reads the answer to its end.
-func (s scene) client(t *rapid.T, address string) (string, error) {
+func (s scene) client(t fatal, address string) (string, error) {
 	c, err := net.Dial("tcp", address)
 	for errors.Is(err, syscall.ECONNREFUSED) { // the port opens a moment after Run
 		c, err = net.Dial("tcp", address)
@@ -201,5 +209,19 @@ func (s scene) check(t *rapid.T, i, winner int, p *scripted) {
 		t.Fatalf("peer %d (%s) got %d bytes that are no beginning of the request", i, p.deed, len(p.all))
 	case s.early && len(p.before) < p.after:
 		t.Fatalf("peer %d (%s) got %d early bytes, and waited for %d", i, p.deed, len(p.before), p.after)
+	}
+}
+
+func TestLatenessOfALivingPathIsTriedAgainWithMorePatience(t *testing.T) {
+	late := &scripted{name: "c0", deed: isLate}
+	s := scene{peers: []*scripted{late}, request: []byte("hello"), chunk: 64, patience: 20 * time.Millisecond}
+	address, end := egressOf(t, s)
+	defer end()
+	answer, err := s.client(t, address)
+	if want := reply("c0", s.request); err != nil || answer != want {
+		t.Fatalf("the client got %q, %v, want %q", answer, err, want)
+	}
+	if late.opens != 3 {
+		t.Errorf("%d OPENs were sent, want 3", late.opens)
 	}
 }

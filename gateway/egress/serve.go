@@ -87,29 +87,53 @@ func (e *Egress) relay(c *net.TCPConn, up upstream, first *early) (sent, receive
 	return res.Sent, res.Received, err
 }
 
-// connect tries the candidates in order until one accepts.
+// connect tries the candidates in order until one accepts. Where a peer whose path
+// lives was merely late, so is this machine or that one, and all are tried again with
+// twice the patience: a reset would be the worse answer to a client that can still wait.
 func (e *Egress) connect(ctx context.Context, table *routing.Table, route routing.Route, first *early, rec *telemetry.Access) (upstream, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, e.cfg.ConnectBudget, errBudget)
 	defer cancel()
+	for times := time.Duration(1); ; times *= 2 {
+		up, late, err := e.round(ctx, table, route, first, rec, times)
+		if err == nil || !late || ctx.Err() != nil {
+			return up, err
+		}
+	}
+}
+
+// round tries each candidate once, with times the patience of an attempt. late says
+// that one with a living path did not answer in time.
+func (e *Egress) round(ctx context.Context, table *routing.Table, route routing.Route, first *early, rec *telemetry.Access, times time.Duration) (up upstream, late bool, err error) {
 	last := errNoTarget0
 	for _, cand := range balance.Order(e.input(table, route)) {
 		if ctx.Err() != nil {
-			return upstream{}, fmt.Errorf("%w: %w; the last attempt: %w", errNoTarget, context.Cause(ctx), last)
+			return upstream{}, late, fmt.Errorf("%w: %w; the last attempt: %w", errNoTarget, context.Cause(ctx), last)
 		}
 		rec.Attempts++
 		rec.Cluster, rec.Gateway = cand.Cluster, cand.Gateway.Instance
-		up, err := e.try(ctx, table, route, cand, first)
+		up, err := e.try(ctx, table, route, cand, first, times)
 		e.deps.Recorder.Attempt(cand.Cluster, outcome(err))
 		if err == nil {
-			return up, nil
+			return up, late, nil
 		}
 		last = fmt.Errorf("%s %s: %w", cand.Cluster, cand.Gateway.Instance, err)
 		var gone *clientGone
 		if errors.As(err, &gone) {
-			break
+			return upstream{}, false, fmt.Errorf("%w: %w", errNoTarget, last)
 		}
+		late = late || errors.Is(err, errSilence) && e.lives(cand)
 	}
-	return upstream{}, fmt.Errorf("%w: %w", errNoTarget, last)
+	return upstream{}, late, fmt.Errorf("%w: %w", errNoTarget, last)
+}
+
+// lives says whether beats go through to a candidate.
+func (e *Egress) lives(cand balance.Candidate) bool {
+	p := e.deps.Paths.Path(keyOf(cand))
+	return p != nil && p.View().State == routing.PathUp
+}
+
+func keyOf(cand balance.Candidate) tunnel.Key {
+	return tunnel.Key{Cluster: cand.Cluster, Instance: cand.Gateway.Instance, Address: cand.Gateway.Address}
 }
 
 func (e *Egress) input(table *routing.Table, route routing.Route) balance.Input {
@@ -145,16 +169,16 @@ func outcome(err error) string {
 	}
 }
 
-func (e *Egress) try(ctx context.Context, table *routing.Table, route routing.Route, cand balance.Candidate, first *early) (upstream, error) {
+func (e *Egress) try(ctx context.Context, table *routing.Table, route routing.Route, cand balance.Candidate, first *early, times time.Duration) (upstream, error) {
 	if cand.Local {
 		c, err := e.dialEndpoint(ctx, table.Served[route.Port].Endpoints)
 		return upstream{endpoint: c}, err
 	}
-	path := e.deps.Paths.Path(tunnel.Key{Cluster: cand.Cluster, Instance: cand.Gateway.Instance, Address: cand.Gateway.Address})
+	path := e.deps.Paths.Path(keyOf(cand))
 	if path == nil {
 		return upstream{}, tunnel.ErrPathDown
 	}
-	patience := e.patience(path.RTT())
+	patience := times * e.patience(path.RTT())
 	s, _, err := path.Open(ctx, tunnel.Open{Port: route.Port, Budget: patience, EarlyData: first != nil})
 	if err != nil {
 		return upstream{}, err
