@@ -86,16 +86,71 @@ func (op *operator) manage(ctx context.Context, client kubernetes.Interface) err
 	return mgr.Start(ctx)
 }
 
-// acquired raises the epoch on the Lease by compare-and-swap, then leads.
+// acquired raises the epoch on the Lease, then leads until the Lease is lost. When a
+// peer proves an epoch of ours that is higher, as after the Lease was deleted or the
+// cluster restored, it leads on above that one, if the Lease is still ours.
 func (op *operator) acquired(ctx context.Context, client kubernetes.Interface) error {
-	var epoch uint64
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		leases := client.CoordinationV1().Leases(op.options.namespace)
+	leases := client.CoordinationV1().Leases(op.options.namespace)
+	select {
+	case <-op.outrun: // of an earlier acquisition
+	default:
+	}
+	epoch, err := raise(ctx, leases, 0, 0)
+	for err == nil {
+		op.log.Info("leading", "epoch", epoch)
+		op.engine.Lead(epoch)
+		select {
+		case <-ctx.Done():
+			return nil
+		case seen := <-op.outrun:
+			epoch, err = op.raiseAgain(ctx, leases, epoch, seen)
+		}
+	}
+	if errors.Is(err, errSuperseded) || ctx.Err() != nil {
+		<-ctx.Done() // leader election finds out by itself
+		return nil
+	}
+	return fmt.Errorf("raising the fencing epoch: %w", err)
+}
+
+// raiseAgain is raise for a leader that has been outrun; it waits out an API server
+// that does not answer.
+func (op *operator) raiseAgain(ctx context.Context, leases leaseClient, held, above uint64) (uint64, error) {
+	for {
+		epoch, err := raise(ctx, leases, held, above)
+		if err == nil || errors.Is(err, errSuperseded) {
+			return epoch, err
+		}
+		op.log.Warn("raising the fencing epoch", "error", err)
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(epochCheck):
+		}
+	}
+}
+
+type leaseClient interface {
+	Get(ctx context.Context, name string, opts metav1.GetOptions) (*coordinationv1.Lease, error)
+	Update(ctx context.Context, lease *coordinationv1.Lease, opts metav1.UpdateOptions) (*coordinationv1.Lease, error)
+}
+
+// errSuperseded: another replica has raised the epoch since.
+var errSuperseded = errors.New("the Lease shows another leader's epoch")
+
+// raise puts a new epoch on the Lease by compare-and-swap, higher than the one there and
+// than above. held is the epoch that it must show; 0 is any.
+func raise(ctx context.Context, leases leaseClient, held, above uint64) (epoch uint64, err error) {
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		lease, err := leases.Get(ctx, leaseName, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		epoch = epochOf(lease) + 1
+		shown := epochOf(lease)
+		if held != 0 && shown != held {
+			return fmt.Errorf("%w: %d instead of %d", errSuperseded, shown, held)
+		}
+		epoch = max(shown, above) + 1
 		if lease.Annotations == nil {
 			lease.Annotations = map[string]string{}
 		}
@@ -103,13 +158,7 @@ func (op *operator) acquired(ctx context.Context, client kubernetes.Interface) e
 		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("raising the fencing epoch: %w", err)
-	}
-	op.log.Info("leading", "epoch", epoch)
-	op.engine.Lead(epoch)
-	<-ctx.Done()
-	return nil
+	return epoch, err
 }
 
 func epochOf(lease *coordinationv1.Lease) uint64 {

@@ -36,6 +36,9 @@ type operator struct {
 	// waits says what keeps the controllers from starting; nil or empty is nothing.
 	// Written by lead, read by the admin endpoint.
 	waits atomic.Pointer[string]
+	// outrun carries an epoch of our cluster that a peer has proved and that is newer than
+	// ours, to the leading part; buffer 1, full = already told.
+	outrun chan uint64
 }
 
 func run(ctx context.Context, o *options) error {
@@ -77,7 +80,7 @@ func run(ctx context.Context, o *options) error {
 }
 
 func newOperator(o *options, log *slog.Logger, config *rest.Config) *operator {
-	op := &operator{options: o, log: log, rest: config, identity: identity.NewSource(), metrics: prometheus.NewRegistry()}
+	op := &operator{options: o, log: log, rest: config, identity: identity.NewSource(), metrics: prometheus.NewRegistry(), outrun: make(chan uint64, 1)}
 	op.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	_, gossipPort, _ := net.SplitHostPort(o.gossipAddress)
 	cfg := engine.DefaultConfig()
@@ -91,7 +94,7 @@ func newOperator(o *options, log *slog.Logger, config *rest.Config) *operator {
 		},
 		Publish:    func(t routing.Table) { op.feed.Publish(t) },
 		Silence:    func() { op.feed.Silence() },
-		Superseded: op.superseded,
+		Superseded: op.outrunBy,
 		Log:        log, Metrics: op.metrics,
 	})
 	unknown := prometheus.NewCounter(prometheus.CounterOpts{
@@ -119,6 +122,16 @@ func (op *operator) ownGateway(peer identity.ID) error {
 func (op *operator) superseded(epoch uint64) {
 	op.log.Warn("a newer leader of this cluster is at work: stepping down", "epoch", epoch)
 	op.engine.StepDown()
+}
+
+// outrunBy is told that a peer has proved a newer epoch of our cluster: the seat is given
+// up at once, and taken again only if the Lease says that we lead all the same.
+func (op *operator) outrunBy(epoch uint64) {
+	op.superseded(epoch)
+	select {
+	case op.outrun <- epoch:
+	default:
+	}
 }
 
 func listen(flag, address string) (net.Listener, error) {

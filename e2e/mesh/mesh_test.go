@@ -31,6 +31,7 @@ func TestThreeRegions(t *testing.T) {
 	t.Run("a wrong CA of the policy store is told and nothing stops", s.wrongStoreCA)
 	t.Run("a second MeshFederation changes nothing", s.secondFederation)
 	t.Run("a name that is taken is told and its owner is not disturbed", s.nameTaken)
+	t.Run("a leader whose predecessors are forgotten leads above what peers know of them", s.losesLease)
 	t.Run("kill -9 of the policy store costs nothing", func(t *testing.T) { s.kills(t, s.Store) })
 	t.Run("kill -9 of a gateway costs what was in flight on it", func(t *testing.T) {
 		s.kills(t, s.Gateways["eu-west"][0].Process)

@@ -3,6 +3,7 @@ package mesh_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,4 +105,28 @@ func (s *scene) losesAPIServer(t *testing.T) {
 	}
 	s.tellsVerdict(t, "eu-west", "us-east", "Reachable", "Answers")
 	s.flows(t)
+}
+
+// losesLease deletes the Lease that counts a cluster's leaders, and then its leader: the
+// next one starts from 1, its peers know better, and it leads on above what they know.
+func (s *scene) losesLease(t *testing.T) {
+	epoch := func() int {
+		n, _ := strconv.Atoi(s.kubectl(t, "us-east", "-n", "causeway-system", "get", "lease", "causeway-operator",
+			"--ignore-not-found", "-o", `jsonpath={.metadata.annotations.federation\.causeway\.dev/epoch}`))
+		return n
+	}
+	known := epoch()
+	if known < 2 {
+		t.Fatalf("us-east has had %d leaders: the lost API server cost it none", known)
+	}
+	s.kubectl(t, "us-east", "-n", "causeway-system", "delete", "lease", "causeway-operator")
+	s.kills(t, s.leader(t, "us-east"))
+	eventually(t, 2*nameLimit, func() string {
+		if n := epoch(); n <= known {
+			return fmt.Sprintf("the Lease shows epoch %d, want more than the %d that peers have heard", n, known)
+		}
+		return ""
+	})
+	s.tellsVerdict(t, "eu-west", "us-east", "Reachable", "Answers")
+	s.awaitReason(t, "us-east", "Ready", "Ready")
 }

@@ -85,6 +85,8 @@ type Engine struct {
 	table    routing.Table
 	sequence uint64
 	since    time.Duration // when we began to lead
+	// configured is when the settings in force first named their cluster.
+	configured time.Duration
 	// apiServerLost is what SetAPIServer said last; the registration says it to others.
 	apiServerLost bool
 	failovers     failovers
@@ -193,6 +195,9 @@ func (e *Engine) Configure(s Settings) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.settings == nil || e.settings.Federation != s.Federation || e.settings.Cluster != s.Cluster {
+		e.configured = e.now()
+	}
 	if e.settings == nil || !e.settings.equal(s) {
 		e.settings, e.left, e.register.leaving = &s, false, false
 		e.touch()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"maps"
@@ -318,6 +319,47 @@ func TestNameConflictIsSeenBeforeRegistering(t *testing.T) {
 	if v := r.View(); !strings.Contains(v.NameConflict, "uid-of-another") {
 		t.Errorf("conflict %q, and the other cluster's exports are shown as ours", v.NameConflict)
 	}
+}
+
+// A seat under another cluster's name would speak for that one.
+func TestSeatIsTakenOnlyUnderANameThatIsOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.Lead(1)
+		time.Sleep(time.Hour) // virtual: it led before it was configured
+		if err := r.Configure(settings()); err != nil {
+			t.Fatal(err)
+		}
+		if r.seatable() {
+			t.Error("the store has said nothing yet, and the seat is taken")
+		}
+		time.Sleep(r.cfg.LoadTimeout + time.Millisecond)
+		if !r.seatable() {
+			t.Error("a store that is away keeps the cluster out of the gossip for ever")
+		}
+		taken := state()
+		own := taken.Members["us-east"]
+		own.InstanceID = "uid-of-another"
+		taken.Members["us-east"] = own
+		r.onState(taken)
+		if r.seatable() {
+			t.Error("another cluster holds the name, and the seat is taken")
+		}
+		r.seat = &seatPart{made: *r.settings, running: start(t.Context(), func(ctx context.Context) { <-ctx.Done() })}
+		off := r.outdated()
+		if len(off) != 1 || r.seat != nil {
+			t.Fatal("a seat whose name turns out to be another cluster's is kept")
+		}
+		off[0].stop()
+		r.round()
+		if got := r.View().Gossip; got.Running || got.Reason != "NameConflict" {
+			t.Errorf("the view says %+v", got)
+		}
+		r.onState(state())
+		if !r.seatable() {
+			t.Error("the name is ours, and the seat is not taken")
+		}
+	})
 }
 
 func TestNameConflictStopsWriting(t *testing.T) {

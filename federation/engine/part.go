@@ -72,9 +72,16 @@ func (e *Engine) parts(ctx context.Context) {
 	if e.store == nil {
 		e.startStore(ctx)
 	}
-	if e.seat == nil {
+	if e.seat == nil && e.seatable() {
 		e.startSeat(ctx)
 	}
+}
+
+// seatable says whether the cluster's seat is ours to take: nobody else holds our name.
+// The store tells, and is waited for as long as for endpoints; an earlier seat under a
+// name that is another cluster's would speak for that one, and be told so by everybody.
+func (e *Engine) seatable() bool {
+	return e.conflict() == "" && (e.synced || e.now()-e.configured > e.cfg.LoadTimeout)
 }
 
 // outdated takes the parts off that have to stop.
@@ -87,7 +94,7 @@ func (e *Engine) outdated() []running {
 		out, e.store = append(out, e.store.running), nil
 		e.metrics.store.set(nil)
 	}
-	if e.seat != nil && (off || e.seat.ended() || e.seat.made.Federation != e.settings.Federation || e.seat.made.Cluster != e.settings.Cluster) {
+	if e.seat != nil && (off || e.conflict() != "" || e.seat.ended() || e.seat.made.Federation != e.settings.Federation || e.seat.made.Cluster != e.settings.Cluster) {
 		out, e.seat = append(out, e.seat.running), nil
 		e.metrics.gossip.set(nil)
 	}

@@ -191,6 +191,10 @@ func (e *Engine) gossipStatus(know knowledge) GossipStatus {
 		return GossipStatus{Reason: "NotConfigured", Message: "no MeshFederation is in force"}
 	case e.epoch == 0:
 		return GossipStatus{Reason: "NotLeading", Message: "another replica leads"}
+	case e.conflict() != "":
+		return GossipStatus{Reason: "NameConflict", Message: "the seat in the gossip belongs to the cluster that holds our name"}
+	case e.seat == nil && !e.seatable():
+		return GossipStatus{Reason: "Pending", Message: "waiting for the policy store to say whether our name is free"}
 	case e.seat == nil && e.seatErr != "":
 		return GossipStatus{Reason: "Failed", Message: e.seatErr}
 	case e.seat == nil:

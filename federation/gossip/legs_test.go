@@ -98,7 +98,10 @@ func TestEveryMemberLearnsHowTheOthersReachEachOther(t *testing.T) {
 		return seats[1].now()-told > time.Second && len(got) == 1 && got[0].Age < 500*time.Millisecond
 	})
 	seats[0].plug.pull()
-	await(t, "it to age", func() bool { got := seats[1].told("ap-south"); return len(got) == 1 && got[0].Age > 1500*time.Millisecond })
+	await(t, "it to age", func() bool {
+		got := seats[1].told("ap-south")
+		return len(got) == 1 && got[0].Age > 1500*time.Millisecond
+	})
 	seats[1].SetPeers(map[federation.ClusterName][]string{"us-east": {seats[2].address}})
 	if got := seats[1].told("ap-south"); got != nil {
 		t.Errorf("a stranger's word stands: %+v", got)
