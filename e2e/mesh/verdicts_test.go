@@ -119,8 +119,9 @@ func (s *scene) losesLease(t *testing.T) {
 	if known < 2 {
 		t.Fatalf("us-east has had %d leaders: the lost API server cost it none", known)
 	}
+	leader := s.leader(t, "us-east")
 	s.kubectl(t, "us-east", "-n", "causeway-system", "delete", "lease", "causeway-operator")
-	s.kills(t, s.leader(t, "us-east"))
+	s.kills(t, leader)
 	eventually(t, 2*nameLimit, func() string {
 		if n := epoch(); n <= known {
 			return fmt.Sprintf("the Lease shows epoch %d, want more than the %d that peers have heard", n, known)
