@@ -35,25 +35,26 @@ type Gossip struct {
 	// joiner comes round by itself.
 	joins chan federation.ClusterName
 
-	mu         sync.Mutex // guards all below
-	archive    *archive
-	author     *author
-	latest     map[federation.ServicePort]federation.Health // as last published
-	asked      map[federation.ClusterName]time.Duration     // when what is missing was last asked for
-	silent     hints
-	told       map[federation.ClusterName]time.Duration // when others were last told of a silent member
-	book       *book                                    // what peers of version 1 say of themselves
-	owner      *owner                                   // and what they are told of us
-	published  bool                                     // nothing is said of ourselves before the first Publish
-	superseded uint64
-	greeted    int // links that have come up
-	peers      map[federation.ClusterName][]string
-	hints      map[federation.ClusterName]string // addresses that members advertise
-	links      map[federation.ClusterName]*link
-	members    map[federation.ClusterName]memberNote
-	epidemic   epidemic
-	legs       legs
-	list       *memberlist.Memberlist // nil unless running
+	mu          sync.Mutex // guards all below
+	archive     *archive
+	author      *author
+	latest      map[federation.ServicePort]federation.Health // as last published
+	asked       map[federation.ClusterName]time.Duration     // when what is missing was last asked for
+	silent      hints
+	told        map[federation.ClusterName]time.Duration // when others were last told of a silent member
+	book        *book                                    // what peers of version 1 say of themselves
+	owner       *owner                                   // and what they are told of us
+	published   bool                                     // nothing is said of ourselves before the first Publish
+	superseded  uint64
+	greeted     int // links that have come up
+	peers       map[federation.ClusterName][]string
+	hints       map[federation.ClusterName]string // addresses that members advertise
+	links       map[federation.ClusterName]*link
+	members     map[federation.ClusterName]memberNote
+	epidemic    epidemic
+	legs        legs
+	coordinates *coordinates
+	list        *memberlist.Memberlist // nil unless running
 }
 
 // New checks the configuration and starts nothing.
@@ -93,6 +94,9 @@ func New(cfg Config, deps Deps) (*Gossip, error) {
 	g.archive = newArchive(g.limit, cfg.TombstoneTTL)
 	g.author = newAuthor(cfg.Cluster, cfg.Epoch, g.archive, deps.Certificate)
 	var err error
+	if g.coordinates, err = newCoordinates(); err != nil {
+		return nil, err
+	}
 	g.metrics, err = newMetrics(deps.Metrics, g.heldCount)
 	return g, err
 }
@@ -138,6 +142,7 @@ func (g *Gossip) forget(c federation.ClusterName) {
 	delete(g.archive.volumes, c)
 	delete(g.hints, c)
 	delete(g.members, c)
+	g.coordinates.forget(c)
 	delete(g.asked, c)
 	delete(g.told, c)
 	delete(g.silent, c)

@@ -61,7 +61,7 @@ func (g *Gossip) memberlistConfig(ctx context.Context) *memberlist.Config {
 	c.Name = string(g.cfg.Cluster)
 	c.Label = g.cfg.Federation
 	c.Transport = &transport{g: g, ctx: ctx}
-	c.Delegate, c.Events, c.Alive, c.Merge, c.Conflict = d, d, d, d, d
+	c.Delegate, c.Events, c.Alive, c.Merge, c.Conflict, c.Ping = d, d, d, d, d, g.coordinates
 	c.ProbeInterval, c.ProbeTimeout = g.cfg.ProbeInterval, g.cfg.ProbeTimeout
 	c.SuspicionMult, c.SuspicionMaxTimeoutMult = g.cfg.SuspicionMult, g.cfg.SuspicionMaxMult
 	c.AwarenessMaxMultiplier = 3

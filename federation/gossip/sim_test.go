@@ -9,8 +9,10 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -419,6 +421,37 @@ func TestIdleFederationIsQuiet(t *testing.T) {
 		f.settled(t, time.Minute)
 		if got := f.idle(time.Minute); got > 1000 {
 			t.Errorf("%.0f bytes a second and operator, at most 1000 are wanted", got)
+		}
+	})
+}
+
+// Nobody measures the way between two other clusters for us: coordinates tell it.
+func TestCoordinatesEstimateRoundTripsThatNobodyMeasures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, newWorld(0, 5), 12)
+		defer f.stop()
+		f.settled(t, time.Minute)
+		time.Sleep(5 * time.Minute)
+		var wrong []float64
+		for _, x := range f.nodes {
+			for _, a := range f.nodes {
+				for _, b := range f.nodes {
+					if regionOf(a.name) == regionOf(b.name) {
+						continue
+					}
+					got, known := x.Estimate(federation.ClusterName(a.name), federation.ClusterName(b.name))
+					if !known {
+						t.Fatalf("%s cannot place %s or %s", x.name, a.name, b.name)
+					}
+					really := 2 * oneWay(a.name, b.name)
+					wrong = append(wrong, math.Abs(float64(got-really))/float64(really))
+				}
+			}
+		}
+		slices.Sort(wrong)
+		t.Logf("estimates are %.1f %% off at the median, %.1f %% at p95", 100*wrong[len(wrong)/2], 100*wrong[len(wrong)*95/100])
+		if median := wrong[len(wrong)/2]; median > 0.15 {
+			t.Errorf("estimates are %.0f %% off at the median", 100*median)
 		}
 	})
 }
