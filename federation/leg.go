@@ -15,6 +15,8 @@ type Leg struct {
 	// 0 to 1. An RTT of 0 is unmeasured, and the others mean nothing then.
 	RTT, Jitter time.Duration
 	Loss        float64
+	// Estimated: nobody has measured or told the RTT; it follows from network coordinates.
+	Estimated bool
 	// Age is how long ago From measured it, at least.
 	Age time.Duration
 }

@@ -65,6 +65,10 @@ func statusTable(w io.Writer, s explain.Status) {
 	}
 	_, _ = fmt.Fprintln(w, "\nFROM\tTO\tSTATE\tRTT\tJITTER\tLOSS\tMEASURED")
 	for _, l := range s.Matrix {
+		if l.Estimated {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t~%s\t-\t-\testimated\n", l.From, l.To, l.State, rtt(l.RTTMS))
+			continue
+		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s ago\n", l.From, l.To, l.State,
 			rtt(l.RTTMS), rtt(l.JitterMS), unless(l.RTTMS == 0, fmt.Sprintf("%.1f%%", 100*l.Loss)), age(l.AgeMS))
 	}

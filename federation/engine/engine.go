@@ -90,6 +90,7 @@ type Engine struct {
 	// apiServerLost is what SetAPIServer said last; the registration says it to others.
 	apiServerLost bool
 	failovers     failovers
+	matrix        matrix
 	register      registration
 
 	subMu sync.Mutex

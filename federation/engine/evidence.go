@@ -20,6 +20,7 @@ func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.Clus
 		return out
 	}
 	self := e.settings.Cluster
+	hints := byPeer(know.legs, self)
 	for name, m := range e.state.Members {
 		if name == self {
 			continue
@@ -27,7 +28,7 @@ func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.Clus
 		out[name] = liveness.Evidence{
 			Self: self, Others: len(e.state.Members) - 1, Paths: e.paths(name, now), Member: membership(know.members, name),
 			Owner:        liveness.Owner{Age: statementAge(know.records[name]), APIServerLost: m.APIServerLost},
-			Unregistered: len(m.Gateways) == 0, Legs: about(know.legs, name, self),
+			Unregistered: len(m.Gateways) == 0, Legs: hints[name],
 		}
 	}
 	return out
@@ -69,12 +70,17 @@ func membership(members map[federation.ClusterName]gossip.MemberState, name fede
 	return liveness.Membership(m.Status)
 }
 
-// about picks what bears on a peer: others' ways to it, and its own way to us.
-func about(legs []federation.Leg, peer, self federation.ClusterName) []federation.Leg {
-	var out []federation.Leg
+// byPeer sorts what is told by the peer that it bears on: others' ways to it, and its own
+// way to us.
+func byPeer(legs []federation.Leg, self federation.ClusterName) map[federation.ClusterName][]federation.Leg {
+	out := map[federation.ClusterName][]federation.Leg{}
 	for _, l := range legs {
-		if l.To == peer && l.From != self || l.From == peer && l.To == self {
-			out = append(out, l)
+		switch {
+		case l.From == self:
+		case l.To == self:
+			out[l.From] = append(out[l.From], l)
+		default:
+			out[l.To] = append(out[l.To], l)
 		}
 	}
 	return out

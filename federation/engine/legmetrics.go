@@ -10,26 +10,31 @@ import (
 
 // legMetrics show the directed region × region matrix. Of several clusters in a region
 // the pair with the shortest round trip stands for the pair of regions.
-type legMetrics struct{ rtt, jitter, loss *prometheus.GaugeVec }
+type legMetrics struct{ rtt, estimate, jitter, loss *prometheus.GaugeVec }
 
 func newLegMetrics() legMetrics {
 	gauge := func(name, help string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"from", "to"})
 	}
 	return legMetrics{
-		rtt:    gauge("causeway_engine_region_rtt_seconds", "Smoothed round trip from one region's gateways to another's, as the former measure it."),
+		rtt: gauge("causeway_engine_region_rtt_seconds", "Smoothed round trip from one region's gateways to another's, as the former measure it."),
+		estimate: gauge("causeway_engine_region_rtt_estimate_seconds",
+			"Round trip between two regions of which no two clusters measure it, by network coordinates; some 10 % off."),
 		jitter: gauge("causeway_engine_region_jitter_seconds", "Smoothed deviation of the round trip from one region to another."),
 		loss: gauge("causeway_engine_region_loss_ratio",
 			"Part of the TCP segments from one region's gateways to another's that had to be sent again, 0 to 1, over about 100 s."),
 	}
 }
 
-func (m legMetrics) register(reg prometheus.Registerer) { reg.MustRegister(m.rtt, m.jitter, m.loss) }
+func (m legMetrics) register(reg prometheus.Registerer) {
+	reg.MustRegister(m.rtt, m.estimate, m.jitter, m.loss)
+}
 
 // regionPair is a directed pair of regions.
 type regionPair struct{ from, to federation.Region }
 
-// regionLegs are the shortest measured legs between each two regions.
+// regionLegs are the shortest measured legs between each two regions, or where there
+// are none the shortest estimate.
 func regionLegs(v *View) map[regionPair]federation.Leg {
 	regions := map[federation.ClusterName]federation.Region{}
 	for _, m := range v.Members {
@@ -38,10 +43,11 @@ func regionLegs(v *View) map[regionPair]federation.Leg {
 	out := map[regionPair]federation.Leg{}
 	for _, l := range v.Legs {
 		p := regionPair{regions[l.From], regions[l.To]}
-		if p.from == "" || p.to == "" || l.RTT == 0 || l.Age > legMaxAge {
+		if p.from == "" || p.to == "" || l.RTT == 0 || l.Age+v.LegsAge > legMaxAge {
 			continue
 		}
-		if held, ok := out[p]; !ok || l.RTT < held.RTT {
+		held, ok := out[p]
+		if !ok || held.Estimated && !l.Estimated || held.Estimated == l.Estimated && l.RTT < held.RTT {
 			out[p] = l
 		}
 	}
@@ -53,10 +59,15 @@ const legMaxAge = 2 * time.Minute
 
 func (m legMetrics) set(v *View) {
 	m.rtt.Reset()
+	m.estimate.Reset()
 	m.jitter.Reset()
 	m.loss.Reset()
 	for p, l := range regionLegs(v) {
 		from, to := string(p.from), string(p.to)
+		if l.Estimated {
+			m.estimate.WithLabelValues(from, to).Set(l.RTT.Seconds())
+			continue
+		}
 		m.rtt.WithLabelValues(from, to).Set(l.RTT.Seconds())
 		m.jitter.WithLabelValues(from, to).Set(l.Jitter.Seconds())
 		m.loss.WithLabelValues(from, to).Set(l.Loss)

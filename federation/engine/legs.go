@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -46,20 +47,60 @@ func leg(from, to federation.ClusterName, paths []routing.PathReport) federation
 	return l
 }
 
-// allLegs are ours and what others have told, by both ends. What others say of a way
-// that is ours to measure is left out, and so is what ends at no member.
-func allLegs(self federation.ClusterName, members map[federation.ClusterName]federation.Member, own, told []federation.Leg) []federation.Leg {
-	out := slices.Clone(own)
+// matrixEvery is how often the matrix is put together: with 250 clusters it has 62,000
+// legs, and those change slowly.
+const matrixEvery = 2 * time.Second
+
+// matrix is all ways between clusters as they were known a moment ago.
+type matrix struct {
+	legs []federation.Leg
+	made time.Duration // 0 is never
+}
+
+// refresh makes the matrix anew when it is old.
+func (m *matrix) refresh(now time.Duration, make func() []federation.Leg) {
+	if m.made == 0 || now-m.made >= matrixEvery {
+		m.legs, m.made = make(), max(now, 1)
+	}
+}
+
+// allLegs are ours, what others have told, and for pairs whose round trip nobody has
+// told what estimate says, by both ends. What others say of a way that is ours to
+// measure is left out, and so is what ends at no member.
+func allLegs(self federation.ClusterName, members map[federation.ClusterName]federation.Member, own, told []federation.Leg,
+	estimate func(from, to federation.ClusterName) (time.Duration, bool),
+) []federation.Leg {
+	type pair struct{ from, to federation.ClusterName }
+	byPair := make(map[pair]federation.Leg, len(own)+len(told))
+	for _, l := range own {
+		byPair[pair{l.From, l.To}] = l
+	}
 	for _, l := range told {
 		_, from := members[l.From]
 		if _, to := members[l.To]; from && to && l.From != self {
-			out = append(out, l)
+			byPair[pair{l.From, l.To}] = l
 		}
 	}
-	slices.SortFunc(out, compareLegs)
-	return out
+	for from := range members {
+		for to := range members {
+			l, known := byPair[pair{from, to}]
+			if from == to || known && (l.RTT != 0 || l.Down) {
+				continue
+			}
+			if rtt, ok := estimate(from, to); ok {
+				l.From, l.To, l.RTT, l.Estimated = from, to, rtt, true
+				byPair[pair{from, to}] = l
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(byPair), compareLegs)
 }
 
 func compareLegs(a, b federation.Leg) int {
 	return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+}
+
+// noEstimate is for an engine without a seat.
+func noEstimate(federation.ClusterName, federation.ClusterName) (time.Duration, bool) {
+	return 0, false
 }

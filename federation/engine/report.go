@@ -57,7 +57,7 @@ func (v *View) matrix() []explain.Leg {
 		}
 		out = append(out, explain.Leg{
 			From: string(l.From), FromRegion: regions[l.From], To: string(l.To), ToRegion: regions[l.To], State: string(state),
-			RTTMS: explain.Millis(l.RTT), JitterMS: explain.Millis(l.Jitter), Loss: l.Loss, AgeMS: l.Age.Milliseconds(),
+			RTTMS: explain.Millis(l.RTT), JitterMS: explain.Millis(l.Jitter), Loss: l.Loss, AgeMS: (l.Age + v.LegsAge).Milliseconds(), Estimated: l.Estimated,
 		})
 	}
 	return out

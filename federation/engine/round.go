@@ -19,6 +19,8 @@ type knowledge struct {
 	members map[federation.ClusterName]gossip.MemberState
 	// legs are what other clusters say of their ways, as they travel.
 	legs []federation.Leg
+	// estimate is what network coordinates say of a round trip.
+	estimate func(from, to federation.ClusterName) (time.Duration, bool)
 }
 
 // round judges, computes and publishes once.
@@ -27,14 +29,14 @@ func (e *Engine) round() {
 	defer e.mu.Unlock()
 	began := time.Now()
 	now := e.now()
-	var know knowledge
+	know := knowledge{estimate: noEstimate}
 	if e.seat != nil {
 		e.seat.gossip.SetPeers(e.peerAddresses())
 		if e.loaded(now) {
 			e.seat.gossip.Publish(e.counts())
 		}
 		e.seat.gossip.PublishLegs(e.ownLegs(now))
-		know = knowledge{records: e.seat.gossip.Records(), members: e.seat.gossip.Members(), legs: e.seat.gossip.Legs()}
+		know = knowledge{estimate: e.seat.gossip.Estimate, records: e.seat.gossip.Records(), members: e.seat.gossip.Members(), legs: e.seat.gossip.Legs()}
 	}
 	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
 	decisions := e.compute(know, now)
@@ -190,7 +192,10 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		}
 		v.Members = append(v.Members, mv)
 	}
-	v.Legs = allLegs(v.Self, e.state.Members, e.ownLegs(now), know.legs)
+	e.matrix.refresh(now, func() []federation.Leg {
+		return allLegs(v.Self, e.state.Members, e.ownLegs(now), know.legs, know.estimate)
+	})
+	v.Legs, v.LegsAge = e.matrix.legs, now-e.matrix.made
 	slices.SortFunc(v.Members, func(a, b MemberView) int { return cmp.Compare(a.Name, b.Name) })
 	return v
 }

@@ -29,8 +29,10 @@ type View struct {
 	Gateways     []GatewayView // by instance
 	Decisions    map[federation.ServicePort]routing.Decision
 	Table        routing.TableVersion
-	// Legs are the directed ways between clusters that somebody measures, by both ends.
-	Legs []federation.Leg
+	// Legs are the directed ways between clusters, measured or estimated, by both ends; they
+	// were put together LegsAge ago, by which each is older than it says. Read only.
+	Legs    []federation.Leg
+	LegsAge time.Duration
 	// RecordAges are the ages of the oldest health record held of each other cluster.
 	RecordAges map[federation.ClusterName]time.Duration
 	// APIServerLost: our leader's API server does not answer it.
@@ -77,7 +79,7 @@ func (v *View) material() View {
 	m := *v
 	m.Store.Age = 0
 	m.Store.Message = ""
-	m.Legs, m.RecordAges = nil, nil
+	m.Legs, m.LegsAge, m.RecordAges = nil, 0, nil
 	m.Members = nil
 	for _, one := range v.Members {
 		one.Verdict = federation.Verdict{Kind: one.Verdict.Kind}

@@ -96,15 +96,61 @@ func TestLegsShowWhatEachEndMeasures(t *testing.T) {
 	back := federation.Leg{From: "us-west", To: "us-east", Up: true, RTT: 68 * time.Millisecond}
 	lie := federation.Leg{From: "us-east", To: "us-west", Down: true}
 	stranger := federation.Leg{From: "us-west", To: "nowhere", Up: true}
-	if d := cmp.Diff([]federation.Leg{own, back}, allLegs("us-east", state().Members, got, []federation.Leg{back, lie, stranger})); d != "" {
+	if d := cmp.Diff([]federation.Leg{own, back}, allLegs("us-east", state().Members, got, []federation.Leg{back, lie, stranger}, noEstimate)); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestEstimatesFillOnlyWhatNobodyMeasures(t *testing.T) {
+	members := map[federation.ClusterName]federation.Member{"a": {}, "b": {}, "c": {}}
+	own := []federation.Leg{{From: "a", To: "b", Up: true, RTT: 60 * time.Millisecond}, {From: "a", To: "c", Down: true}}
+	told := []federation.Leg{{From: "b", To: "a", Up: true}} // it has not measured it yet
+	estimate := func(from, to federation.ClusterName) (time.Duration, bool) {
+		return 50 * time.Millisecond, from != "c"
+	}
+	guess := func(from, to federation.ClusterName, up bool) federation.Leg {
+		return federation.Leg{From: from, To: to, Up: up, RTT: 50 * time.Millisecond, Estimated: true}
+	}
+	want := []federation.Leg{own[0], own[1], guess("b", "a", true), guess("b", "c", false)}
+	if d := cmp.Diff(want, allLegs("a", members, own, told, estimate)); d != "" {
+		t.Error(d)
+	}
+	v := &View{Legs: want, Members: []MemberView{
+		{Member: federation.Member{Name: "a", Region: "east"}}, {Member: federation.Member{Name: "b", Region: "west"}},
+		{Member: federation.Member{Name: "c", Region: "north"}},
+	}}
+	reg := prometheus.NewRegistry()
+	m := newLegMetrics()
+	m.register(reg)
+	m.set(v)
+	lines := []string{
+		"causeway_engine_region_jitter_seconds from=east to=west 0",
+		"causeway_engine_region_loss_ratio from=east to=west 0",
+		"causeway_engine_region_rtt_estimate_seconds from=west to=east 0.05",
+		"causeway_engine_region_rtt_estimate_seconds from=west to=north 0.05",
+		"causeway_engine_region_rtt_seconds from=east to=west 0.06",
+	}
+	if d := cmp.Diff(lines, values(t, reg, "causeway_engine_region")); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestMatrixIsMadeAnewOnlyWhenItIsOld(t *testing.T) {
+	var m matrix
+	made := 0
+	count := func() []federation.Leg { made++; return nil }
+	for _, now := range []time.Duration{0, time.Second, matrixEvery - 1, matrixEvery, matrixEvery + time.Second} {
+		m.refresh(now, count)
+	}
+	if made != 2 {
+		t.Errorf("it was made %d times, want 2", made)
 	}
 }
 
 func TestHintsOfAPeerAreThoseOnItAndItsOwnOnUs(t *testing.T) {
 	on, ofUs := federation.Leg{From: "c", To: "b"}, federation.Leg{From: "b", To: "a"}
 	legs := []federation.Leg{on, ofUs, {From: "b", To: "c"}, {From: "a", To: "b"}, {From: "c", To: "a"}}
-	if d := cmp.Diff([]federation.Leg{on, ofUs}, about(legs, "b", "a")); d != "" {
+	if d := cmp.Diff([]federation.Leg{on, ofUs}, byPeer(legs, "a")["b"]); d != "" {
 		t.Error(d)
 	}
 }

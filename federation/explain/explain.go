@@ -52,6 +52,8 @@ type Leg struct {
 	JitterMS   float64 `json:"jitterMs,omitempty"`
 	Loss       float64 `json:"loss,omitempty"` // 0 to 1
 	AgeMS      int64   `json:"ageMs"`
+	// Estimated: nobody measures the round trip; network coordinates tell it.
+	Estimated bool `json:"estimated,omitempty"`
 }
 
 // Version is the answer to GET /v1/version, of operators and gateways alike.
