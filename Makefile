@@ -108,6 +108,12 @@ GOSSIP_LINES = grep -E '^([a-z_0-9]+ [0-9.e-]+ [A-Za-z/]+|(--- )?FAIL.*|panic.*|
 bench-gossip: prerequisites ## how fast a flip and a death are known at 12, 50 and 250 clusters, memberlist beside it; samples in out/bench
 	@$(GOSSIP_BENCH) -run 'TestBench(Flip|FlipUnderLoss|Death)$$' -args -out $(CURDIR)/out/bench $(if $(FLIPS),-flips $(FLIPS)) $(if $(KILLS),-kills $(KILLS)) | $(GOSSIP_LINES)
 
+# Virtual time: 12 cluster pairs of four paths each, half of them in use. HOURS= and LOSS= (0.05 is 5 %).
+.PHONY: bench-loss
+bench-loss: prerequisites ## how often links that only lose segments are called dead; samples in out/bench
+	@go test -count=1 -v -timeout 120m ./gateway/tunnel -run 'TestLossIsNotDeath$$' -args -lossy-pairs 12 \
+	  -lossy-hours $(or $(HOURS),5) -lossy-loss $(or $(LOSS),0.05) -lossy-out $(CURDIR)/out/bench | $(GOSSIP_LINES)
+
 .PHONY: bench-footprint
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)

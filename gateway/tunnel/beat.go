@@ -41,7 +41,7 @@ func (p *Path) beatOnce(ctx context.Context, i int) (int, error) {
 		OnOpen: func(in *Incoming) { _ = in.Nack(Refused) },
 		OnPong: func(t *Tunnel, rtt time.Duration) {
 			p.noteRTT(rtt)
-			p.lastSign.Store(int64(t.LastPong()))
+			p.sign(t.LastPong())
 			if pongs.Add(1) > upAfter {
 				return // proved: the watch has no need to wake up for it
 			}
@@ -70,6 +70,7 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 	nextPing := p.nextBeat(born)
 	due := nextPing
 	counted, nextCount := segments{}, born+countEvery
+	asked := time.Duration(0) // the silence, by its beginning, in which data tunnels were asked
 	timer := time.NewTimer(due - born)
 	defer timer.Stop()
 	for {
@@ -98,6 +99,10 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 			p.note(i, witness{state: beatSilent}, nil)
 			return errors.New("silent")
 		}
+		if quiet := now - p.silence(); now-quiet >= p.timeout()/2 && asked != quiet {
+			asked = quiet
+			p.askAll()
+		}
 		if now >= nextPing {
 			t.Ping()
 			nextPing = p.nextBeat(now)
@@ -107,6 +112,21 @@ func (p *Path) watch(ctx context.Context, i int, t *Tunnel, pong <-chan struct{}
 		}
 		due = max(now+time.Millisecond, min(nextPing, patience.ends(p.timeout())))
 		timer.Reset(due - now)
+	}
+}
+
+// maxAsked bounds how many data tunnels are asked when beats are silent.
+const maxAsked = 8
+
+// askAll asks the data tunnels too: each is a connection of its own, and may get
+// through while the beats wait for a lost segment to be sent again.
+func (p *Path) askAll() {
+	asked := 0
+	for _, t := range p.tunnels() {
+		if t.cfg.Purpose == ForData && asked < maxAsked {
+			t.Ping()
+			asked++
+		}
 	}
 }
 

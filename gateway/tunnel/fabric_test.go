@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -138,6 +139,16 @@ func (x *fabric) live(p Purpose) []*pipe {
 		}
 	}
 	return out
+}
+
+// stallAll stalls all that stands or is being dialled: the way is dead.
+func (x *fabric) stallAll() {
+	x.setRefuse(errRefused)
+	time.Sleep(3 * oneWay)
+	synctest.Wait()
+	for _, c := range slices.Concat(x.live(ForBeats), x.live(ForData)) {
+		c.stall()
+	}
 }
 
 func (x *fabric) setRefuse(err error) {

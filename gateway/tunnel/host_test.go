@@ -12,9 +12,7 @@ import (
 
 func TestHostThatTakesConnectionsOnWhichNobodySpeaksIsHung(t *testing.T) {
 	inBubble(t, func(x *fabric) {
-		for _, c := range x.live(ForBeats) {
-			c.stall()
-		}
+		x.stallAll()
 		x.setRefuse(fmt.Errorf("%w: deadline exceeded", ErrHung))
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
@@ -44,9 +42,7 @@ func TestOnlyAPeerThatGoesOnBeatingDoesNotHearUs(t *testing.T) {
 			if c.goesOn >= 0 {
 				x.path.PeerBeats(peer)
 			}
-			for _, b := range x.live(ForBeats) {
-				b.stall()
-			}
+			x.stallAll()
 			x.setRefuse(errRefused)
 			if c.goesOn >= 0 {
 				time.Sleep(c.goesOn)

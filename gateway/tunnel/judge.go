@@ -26,8 +26,10 @@ type witness struct {
 
 // judge says what the witnesses of one path together mean, with a cause. A path is
 // down when nobody answers and at least two independent signs say so: two silent or
-// lost connections, or one and a fresh dial that failed. was is the state before.
-func judge(was routing.PathState, ws []witness, silence time.Duration) (routing.PathState, string) {
+// lost connections, or one and a fresh dial that failed. was is the state before. For
+// silence nothing at all may have answered for timeout: beats that wait for a lost
+// segment to be sent again are silent too, on a path that lives.
+func judge(was routing.PathState, ws []witness, silence, timeout time.Duration) (routing.PathState, string) {
 	var silent, lost, failed int
 	cause := ""
 	for _, w := range ws {
@@ -46,6 +48,7 @@ func judge(was routing.PathState, ws []witness, silence time.Duration) (routing.
 		}
 	}
 	switch {
+	case was == routing.PathUp && lost == 0 && silence < timeout:
 	case silent >= 2:
 		return routing.PathDown, fmt.Sprintf("silent for %dms on %d connections", silence.Milliseconds(), silent)
 	case failed > 0 && silent > 0:

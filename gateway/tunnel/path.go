@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +54,7 @@ type Path struct {
 
 	rtt      atomic.Int64 // smoothed, ns; 0 is unmeasured
 	jitter   atomic.Int64 // smoothed deviation of rtt, ns
-	lastSign atomic.Int64 // our clock at the last PONG on a beat; 0 is never
+	lastSign atomic.Int64 // our clock at the last PONG or handshake; 0 is never
 	inUse    atomic.Int64
 	slot     uint32 // of beatSlots, by the peer's cluster
 	hot      atomic.Bool
@@ -77,6 +78,7 @@ type Path struct {
 	peerBeats map[*Tunnel]struct{} // beat connections that the peer dialled
 	peerHeard time.Duration        // our clock, when one of them that has ended last heard something
 	draining  bool
+	doubted   bool // somebody will look again whether silence has become death
 	witnesses [beatsPerPath]witness
 	idle      []*Tunnel // dialled by us, last used last
 	adopted   []*Tunnel // dialled by the peer, idle
@@ -178,6 +180,16 @@ func (p *Path) silence() time.Duration {
 	return 0
 }
 
+// sign notes that the peer gateway has answered, on whatever connection.
+func (p *Path) sign(now time.Duration) {
+	for {
+		last := p.lastSign.Load()
+		if int64(now) <= last || p.lastSign.CompareAndSwap(last, int64(now)) {
+			return
+		}
+	}
+}
+
 // RTT is the smoothed round-trip time; 0 is unmeasured.
 func (p *Path) RTT() time.Duration { return time.Duration(p.rtt.Load()) }
 
@@ -264,14 +276,25 @@ func (p *Path) note(i int, w witness, err error) {
 	} else if w.state == beatFresh {
 		p.trust = ""
 	}
+	p.conclude(i)
+}
+
+// conclude judges anew and acts on it; i is the witness who spoke last. The caller holds
+// the lock, which it gives up.
+func (p *Path) conclude(i int) {
 	was, wasCause := p.state, p.cause
-	p.state, p.cause = judge(was, p.witnesses[:], p.silence())
+	silence, timeout := p.silence(), p.timeout()
+	p.state, p.cause = judge(was, p.witnesses[:], silence, timeout)
 	state, cause := p.state, p.cause
 	if state == was {
 		if was == routing.PathDown && cause == "" {
 			p.cause = wasCause
 		}
+		inDoubt := state == routing.PathUp && silence < timeout && !fresh(p.witnesses[:])
 		p.mu.Unlock()
+		if inDoubt {
+			p.doubt(i, timeout-silence)
+		}
 		return
 	}
 	var dead []*Tunnel
@@ -292,6 +315,31 @@ func (p *Path) note(i int, w witness, err error) {
 	if p.deps.OnChange != nil {
 		p.deps.OnChange(p.key, state, cause)
 	}
+}
+
+func fresh(ws []witness) bool {
+	return slices.ContainsFunc(ws, func(w witness) bool { return w.state == beatFresh })
+}
+
+// doubt asks the data tunnels of a path that no beat vouches for, and looks again once
+// silence would be long enough to be death.
+func (p *Path) doubt(i int, rest time.Duration) {
+	p.askAll()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx == nil || p.doubted {
+		return
+	}
+	p.doubted = true
+	time.AfterFunc(max(rest, p.RTT()+punctual), func() {
+		p.mu.Lock()
+		p.doubted = false
+		if p.ctx == nil || p.state != routing.PathUp || fresh(p.witnesses[:]) {
+			p.mu.Unlock()
+			return
+		}
+		p.conclude(i)
+	})
 }
 
 // backoff is the jittered wait before dial number failures+1.

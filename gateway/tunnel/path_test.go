@@ -37,10 +37,7 @@ func TestStuckBeatIsRedialledWhileTheOtherLives(t *testing.T) {
 func TestTwoSilentBeatsAreADeadPathAndItsStreamsAreReset(t *testing.T) {
 	inBubble(t, func(x *fabric) {
 		s, _ := x.open(newSink())
-		for _, c := range x.live(ForBeats) {
-			c.stall()
-		}
-		x.setRefuse(errRefused) // what is dialled from now on gets nowhere
+		x.stallAll()
 		time.Sleep(timeOfSilence)
 		synctest.Wait()
 		if v := x.path.View(); v.State != routing.PathDown {
@@ -75,7 +72,7 @@ func TestOneSilentBeatAndAFailedDialAreADeadPathOnlyWithoutALiveBeat(t *testing.
 		if !v.NoDial {
 			t.Fatal("nobody is told that dials fail")
 		}
-		beats[1].stall()
+		x.stallAll()
 		time.Sleep(timeOfSilence)
 		synctest.Wait()
 		if v := x.path.View(); v.State != routing.PathDown || !strings.Contains(v.Cause, errRefused.Error()) {
@@ -182,4 +179,28 @@ func TestSignsOfDeath(t *testing.T) {
 			t.Errorf("%s: dead is %t", name, got)
 		}
 	}
+}
+
+// Beats are connections like others: one that waits for a lost segment is silent, and
+// says nothing of the path as long as others answer.
+func TestBeatsAreNoDeadPathWhileDataTunnelsAnswer(t *testing.T) {
+	inBubble(t, func(x *fabric) {
+		s, _ := x.open(newSink())
+		x.setRefuse(errRefused)
+		time.Sleep(3 * oneWay)
+		for _, c := range x.live(ForBeats) {
+			c.stall()
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if v := x.path.View(); v.State != routing.PathUp || !v.NoDial || s.t.Err() != nil {
+			t.Fatalf("the path is %s (%s), new dials are expected: %t; its stream: %v", v.State, v.Cause, !v.NoDial, s.t.Err())
+		}
+		x.stallAll()
+		time.Sleep(timeOfSilence)
+		synctest.Wait()
+		if v := x.path.View(); v.State != routing.PathDown {
+			t.Fatalf("nothing answers any more, and the path is %s", v.State)
+		}
+	})
 }

@@ -60,9 +60,7 @@ func TestColdPathBeatsSlowlyAndIsNotTakenForDeadWhenItWarms(t *testing.T) {
 		if v := x.path.View(); before.State != routing.PathUp || v.State != routing.PathUp || len(x.changes) != 1 {
 			t.Fatalf("%s, then %s: %v", before.State, v.State, x.changes)
 		}
-		for _, c := range x.live(ForBeats) {
-			c.stall()
-		}
+		x.stallAll()
 		x.setRefuse(errRefused)
 		time.Sleep(timeOfSilence)
 		synctest.Wait()
@@ -76,9 +74,7 @@ func TestColdPathTakesThreeSlowBeatsToBeDead(t *testing.T) {
 	inBubble(t, func(x *fabric) {
 		x.path.Heat(false)
 		time.Sleep(3 * time.Second)
-		for _, c := range x.live(ForBeats) {
-			c.stall()
-		}
+		x.stallAll()
 		x.setRefuse(errRefused)
 		time.Sleep(timeOfSilence)
 		synctest.Wait()
@@ -156,9 +152,7 @@ func TestUnusedPathBeatsSlowlyAndTheFirstStreamWarmsIt(t *testing.T) {
 			t.Fatalf("with a stream on it, it beats every %s", got)
 		}
 		time.Sleep(time.Minute) // a long stream keeps it warm
-		for _, c := range x.live(ForBeats) {
-			c.stall()
-		}
+		x.stallAll()
 		x.setRefuse(errRefused)
 		time.Sleep(timeOfSilence)
 		synctest.Wait()

@@ -98,7 +98,8 @@ func (p *Path) dialData(ctx context.Context) (*Tunnel, error) {
 	defer cancel(nil)
 	stop := context.AfterFunc(up, func() { cancel(ErrPathDown) })
 	defer stop()
-	t, err := p.dial(ctx, ForData, Hooks{OnOpen: p.deps.OnOpen, OnIdle: p.putBack, OnDrain: p.onDrain})
+	t, err := p.dial(ctx, ForData, Hooks{OnOpen: p.deps.OnOpen, OnIdle: p.putBack, OnDrain: p.onDrain,
+		OnPong: func(t *Tunnel, _ time.Duration) { p.sign(t.LastPong()) }})
 	if err != nil {
 		p.mu.Lock()
 		p.dialled--
@@ -125,6 +126,7 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 		}
 		return nil, err
 	}
+	p.sign(p.deps.Now()) // the handshake is the gateway's own, not its host's
 	hooks.OnUnknown = p.deps.Metrics.UnknownFrame
 	t := New(conn, Config{Dialer: true, Instance: p.cfg.Instance, Cluster: p.cfg.Cluster,
 		Purpose: purpose, Peer: p.key.Cluster}, hooks, p.deps.Now)

@@ -57,10 +57,7 @@ func TestStreamsOfARetiredPathDieWithTheirPeer(t *testing.T) {
 	inBubble(t, func(x *fabric) {
 		s, _ := x.open(newSink())
 		x.path.Retire()
-		x.setRefuse(errRefused)
-		for _, c := range x.live(ForBeats) {
-			c.stall()
-		}
+		x.stallAll()
 		time.Sleep(timeOfSilence)
 		synctest.Wait()
 		<-s.Done()
