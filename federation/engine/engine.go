@@ -94,12 +94,6 @@ type Engine struct {
 	subs  map[chan struct{}]struct{}
 }
 
-// PortEndpoints are the endpoints of one port of a local service.
-type PortEndpoints struct {
-	Ready []string // "ip:port", sorted
-	Total int
-}
-
 // EgressPort is the listening port of one imported service port.
 type EgressPort = routing.EgressPort
 

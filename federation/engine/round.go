@@ -31,7 +31,7 @@ func (e *Engine) round() {
 	if e.seat != nil {
 		e.seat.gossip.SetPeers(e.peerAddresses())
 		if e.loaded(now) {
-			e.seat.gossip.Publish(e.counts())
+			e.seat.gossip.Publish(e.health(now))
 		}
 		e.seat.gossip.PublishLegs(e.ownLegs(now))
 		know = knowledge{records: e.seat.gossip.Records(), members: e.seat.gossip.Members(), legs: e.seat.gossip.Legs()}
@@ -61,7 +61,7 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 	if health == nil {
 		health = map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord{}
 	}
-	health[e.settings.Cluster] = e.ownHealth()
+	health[e.settings.Cluster] = e.ownHealth(now)
 	result, next := routing.Compute(routing.Inputs{
 		Self: e.settings.Cluster, Federation: e.settings.Federation,
 		Members: e.state.Members, Exports: e.state.Exports, Policies: e.state.Policies,
@@ -132,24 +132,6 @@ func (e *Engine) served() map[federation.ServicePort]routing.Served {
 				out[port] = routing.Served{Port: port, Endpoints: e.local[x.Service][p.Port].Ready}
 			}
 		}
-	}
-	return out
-}
-
-func (e *Engine) counts() map[federation.ServicePort]federation.Health {
-	out := map[federation.ServicePort]federation.Health{}
-	for port := range e.served() {
-		local := e.local[port.Service][port.Port]
-		out[port] = federation.Health{Ready: uint32(len(local.Ready)), Total: uint32(local.Total)}
-	}
-	return out
-}
-
-// ownHealth is our own part of the health book, always current.
-func (e *Engine) ownHealth() map[federation.ServicePort]federation.HeldRecord {
-	out := map[federation.ServicePort]federation.HeldRecord{}
-	for port, c := range e.counts() {
-		out[port] = federation.HeldRecord{HealthRecord: c.Record(e.settings.Cluster, port, federation.Version{})}
 	}
 	return out
 }

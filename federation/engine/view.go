@@ -72,7 +72,7 @@ type GatewayView struct {
 }
 
 // material is the part of a View whose change is worth telling: everything but
-// ages, which change at every look.
+// ages and measures, which change at every look.
 func (v *View) material() View {
 	m := *v
 	m.Store.Age = 0
@@ -89,7 +89,7 @@ func (v *View) material() View {
 		if g.Gone > 0 {
 			g.Gone = 1
 		}
-		g.Paths = nil
+		g.Paths, g.Uses = nil, nil
 		m.Gateways = append(m.Gateways, g)
 	}
 	m.Decisions = make(map[federation.ServicePort]routing.Decision, len(v.Decisions))
@@ -97,6 +97,7 @@ func (v *View) material() View {
 		candidates := make([]routing.Candidate, len(d.Candidates))
 		for i, c := range d.Candidates {
 			c.HealthAge, c.Verdict = 0, federation.Verdict{Kind: c.Verdict.Kind}
+			c.Load, c.Errors = federation.Measure{}, federation.Measure{}
 			candidates[i] = c
 		}
 		d.Candidates = candidates
