@@ -91,6 +91,11 @@ func TestWhatIsNotMeasuredIsUnknownAndNotZero(t *testing.T) {
 			r.OnReport(counts("gw-2", 1, 0, 0))
 			r.OnGone("gw-2")
 		}, federation.Measure{}, federation.Measure{}},
+		"one has drained and gone": {func(r *rig) {
+			r.OnReport(counts("gw-1", 50, 0, 10))
+			r.OnReport(routing.GatewayReport{Instance: "gw-2", Draining: true})
+			r.OnGone("gw-2")
+		}, known(250), known(0)},
 		"more than the endpoints do": {func(r *rig) { r.OnReport(counts("gw-1", 300, 0, 10)) }, known(1500), known(0)},
 		"very little":                {func(r *rig) { r.OnReport(counts("gw-1", 1, 1, 100_000)) }, known(10), known(1)},
 	} {
