@@ -107,6 +107,9 @@ func New(cfg Config, deps Deps) *Engine {
 		verdicts: map[federation.ClusterName]liveness.Held{},
 		subs:     map[chan struct{}]struct{}{},
 	}
+	if deps.Metrics != nil {
+		deps.Metrics.MustRegister(newHealthMetrics(e.View))
+	}
 	e.view.Store(&View{Store: StoreStatus{Reason: "NotConfigured"}, Gossip: GossipStatus{Reason: "NotConfigured"}})
 	return e
 }

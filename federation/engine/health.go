@@ -60,10 +60,10 @@ func (e *Engine) health(now time.Duration) map[federation.ServicePort]federation
 }
 
 // ownHealth is our own part of the health book, always current.
-func (e *Engine) ownHealth(now time.Duration) map[federation.ServicePort]federation.HeldRecord {
-	out := map[federation.ServicePort]federation.HeldRecord{}
-	for port, h := range e.health(now) {
-		out[port] = federation.HeldRecord{HealthRecord: h.Record(e.settings.Cluster, port, federation.Version{})}
+func ownHealth(self federation.ClusterName, own map[federation.ServicePort]federation.Health) map[federation.ServicePort]federation.HeldRecord {
+	out := make(map[federation.ServicePort]federation.HeldRecord, len(own))
+	for port, h := range own {
+		out[port] = federation.HeldRecord{HealthRecord: h.Record(self, port, federation.Version{})}
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/routing"
@@ -124,6 +125,31 @@ func TestGatewayThatStaysAwayIsWaitedForOnlySoLong(t *testing.T) {
 			t.Errorf("of a gateway that hangs: %+v, %+v", got.Load, got.Errors)
 		}
 	})
+}
+
+func TestMetricsShowOwnHealthAndNothingUnknown(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	r := ready(t)
+	reg.MustRegister(newHealthMetrics(r.View))
+	r.bears(0)
+	r.OnReport(counts("gw-1", 50, 1, 10))
+	r.round()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		if m := f.GetMetric(); len(m) == 1 && m[0].GetLabel()[0].GetValue() == port.String() {
+			got[f.GetName()] = m[0].GetGauge().GetValue()
+		}
+	}
+	want := map[string]float64{
+		"causeway_engine_service_ready_endpoints": 2, "causeway_engine_service_capacity": 10, "causeway_engine_service_errors_ratio": 0.1,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }
 
 func TestMeasuresWakeNobody(t *testing.T) {

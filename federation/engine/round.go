@@ -19,6 +19,8 @@ type knowledge struct {
 	members map[federation.ClusterName]gossip.MemberState
 	// legs are what other clusters say of their ways, as they travel.
 	legs []federation.Leg
+	// own is what this cluster says of its own service ports.
+	own map[federation.ServicePort]federation.Health
 }
 
 // round judges, computes and publishes once.
@@ -27,14 +29,14 @@ func (e *Engine) round() {
 	defer e.mu.Unlock()
 	began := time.Now()
 	now := e.now()
-	var know knowledge
+	know := knowledge{own: e.health(now)}
 	if e.seat != nil {
 		e.seat.gossip.SetPeers(e.peerAddresses())
 		if e.loaded(now) {
-			e.seat.gossip.Publish(e.health(now))
+			e.seat.gossip.Publish(know.own)
 		}
 		e.seat.gossip.PublishLegs(e.ownLegs(now))
-		know = knowledge{records: e.seat.gossip.Records(), members: e.seat.gossip.Members(), legs: e.seat.gossip.Legs()}
+		know.records, know.members, know.legs = e.seat.gossip.Records(), e.seat.gossip.Members(), e.seat.gossip.Legs()
 	}
 	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
 	decisions := e.compute(know, now)
@@ -61,7 +63,7 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 	if health == nil {
 		health = map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord{}
 	}
-	health[e.settings.Cluster] = e.ownHealth(now)
+	health[e.settings.Cluster] = ownHealth(e.settings.Cluster, know.own)
 	result, next := routing.Compute(routing.Inputs{
 		Self: e.settings.Cluster, Federation: e.settings.Federation,
 		Members: e.state.Members, Exports: e.state.Exports, Policies: e.state.Policies,
@@ -159,7 +161,7 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		Registration: e.register.failure,
 		Exports:      e.state.Exports, Policies: e.state.Policies, Gateways: e.gatewayViews(now),
 		Decisions: decisions, Table: e.table.Version, APIServerLost: e.apiServerLost,
-		RecordAges: recordAges(know.records),
+		RecordAges: recordAges(know.records), Own: know.own,
 	}
 	if e.settings == nil {
 		return v

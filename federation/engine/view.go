@@ -33,6 +33,8 @@ type View struct {
 	Legs []federation.Leg
 	// RecordAges are the ages of the oldest health record held of each other cluster.
 	RecordAges map[federation.ClusterName]time.Duration
+	// Own is what this cluster says of the service ports that it exports.
+	Own map[federation.ServicePort]federation.Health
 	// APIServerLost: our leader's API server does not answer it.
 	APIServerLost bool
 }
@@ -77,7 +79,7 @@ func (v *View) material() View {
 	m := *v
 	m.Store.Age = 0
 	m.Store.Message = ""
-	m.Legs, m.RecordAges = nil, nil
+	m.Legs, m.RecordAges, m.Own = nil, nil, nil
 	m.Members = nil
 	for _, one := range v.Members {
 		one.Verdict = federation.Verdict{Kind: one.Verdict.Kind}
