@@ -138,7 +138,7 @@ func TestPropertyDigestsRepairAnyLoss(t *testing.T) {
 				r.file("a", x.sealed, x.batch, 0, time.Hour)
 			}
 		}
-		missing, _ := owner.archive.lacking(r.held("a"), time.Hour)
+		missing, _ := owner.archive.lacking(r.held("a"), staleTicks, time.Hour)
 		for _, f := range missing {
 			_, payload, _ := unseal(f.sealed)
 			b, err := decodeBatch(payload, testBounds.services)
@@ -150,7 +150,7 @@ func TestPropertyDigestsRepairAnyLoss(t *testing.T) {
 		if d := cmp.Diff(visible(owner.archive, time.Hour), visible(r, time.Hour)); d != "" {
 			t.Fatal(d)
 		}
-		if again, _ := owner.archive.lacking(r.held("a"), time.Hour); len(again) > 0 {
+		if again, _ := owner.archive.lacking(r.held("a"), staleTicks, time.Hour); len(again) > 0 {
 			t.Fatalf("%d batches are still missing", len(again))
 		}
 	})
@@ -294,7 +294,7 @@ func TestChangesAreFoldedIntoASnapshot(t *testing.T) {
 	if n := len(a.volume().deltas); n > compactAfter {
 		t.Errorf("the owner keeps %d changes", n)
 	}
-	missing, _ := a.archive.lacking(r.held("a"), time.Hour)
+	missing, _ := a.archive.lacking(r.held("a"), staleTicks, time.Hour)
 	if len(missing) != 1 || !missing[0].batch.Snapshot {
 		t.Fatalf("a reader with %d changes is not given the snapshot", len(r.volumes["a"].deltas))
 	}
