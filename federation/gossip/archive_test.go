@@ -359,3 +359,25 @@ func TestChainIsRenewedBeforeItEnds(t *testing.T) {
 		t.Errorf("the beat after: %+v", out)
 	}
 }
+
+// A reader that has only just started is told what was said before that.
+func TestWordFromBeforeOurStartIsAsOldAsItIs(t *testing.T) {
+	owner := newAuthor("a", 1, newArchive(testBounds, time.Hour), signedBy(t, "a"))
+	f, _, err := owner.publish(map[federation.ServicePort]federation.Health{wirePort: {Ready: 1, Total: 1}}, false, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, payload, err := unseal(f.sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := decodeBatch(payload, testBounds.services)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := newArchive(testBounds, time.Hour)
+	reader.file("a", f.sealed, b, time.Minute, time.Second)
+	if got := reader.records(2 * time.Second)["a"][wirePort].Age; got != time.Minute+time.Second {
+		t.Errorf("told a minute old, held for a second: %s", got)
+	}
+}
