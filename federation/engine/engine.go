@@ -77,6 +77,7 @@ type Engine struct {
 	left     bool // there is no federation: nothing that came of one counts any more
 	seat     *seatPart
 	seatErr  string
+	follow   *followPart // while not leading, and after it until the seat has taken its book
 	gateways map[string]*gateway
 	local    map[federation.ServiceName]map[uint16]PortEndpoints
 	egress   map[federation.ServicePort]EgressPort

@@ -66,7 +66,11 @@ func (e *Engine) parts(ctx context.Context) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.settings == nil || e.epoch == 0 {
+	if e.settings == nil {
+		return
+	}
+	if e.epoch == 0 {
+		e.startFollowing(ctx)
 		return
 	}
 	if e.store == nil {
@@ -87,8 +91,15 @@ func (e *Engine) outdated() []running {
 		out, e.store = append(out, e.store.running), nil
 		e.metrics.store.set(nil)
 	}
-	if e.seat != nil && (off || e.seat.ended() || e.seat.made.Federation != e.settings.Federation || e.seat.made.Cluster != e.settings.Cluster) {
+	if e.seat != nil && (off || e.seat.ended() || !e.seat.made.sameSeat(*e.settings)) {
 		out, e.seat = append(out, e.seat.running), nil
+		e.metrics.gossip.set(nil)
+	}
+	if f := e.follow; f != nil && (e.settings == nil || !f.made.sameSeat(*e.settings) || e.epoch == 0 && f.ended()) {
+		out, e.follow = append(out, f.running), nil
+		e.metrics.gossip.set(nil)
+	} else if f != nil && e.epoch != 0 && !f.ended() {
+		out = append(out, f.running) // what it holds is kept for the seat
 		e.metrics.gossip.set(nil)
 	}
 	return out
@@ -168,12 +179,16 @@ func (e *Engine) startSeat(ctx context.Context) {
 		cfg.Advertise = own[0].Address
 	}
 	registry := newRegistry()
+	var followed *gossip.Follower
+	if e.follow != nil {
+		followed = e.follow.follower
+	}
 	g, err := gossip.New(cfg, gossip.Deps{
 		Listener:  listener,
-		ServerTLS: e.deps.Identity.ServerConfig(e.operators(e.settings.Federation, e.known), federation.ALPNGossip),
+		ServerTLS: e.deps.Identity.ServerConfig(e.operators(e.settings.Federation, e.knownOr(e.settings.Cluster)), federation.ALPNGossip),
 		ClientTLS: e.clientTLS(e.settings.Federation), Start: e.start,
 		Certificate: e.certificate(), VerifyChain: e.verifyChain(e.settings.Federation, e.settings.Cluster),
-		Dial: e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded,
+		Dial: e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded, Follower: followed,
 		Log: e.deps.Log.With("room", "gossip"), Metrics: registry,
 	})
 	if err != nil {
@@ -185,6 +200,7 @@ func (e *Engine) startSeat(ctx context.Context) {
 	e.metrics.gossip.set(registry)
 	made := *e.settings
 	e.seat = &seatPart{gossip: g, made: made, running: start(ctx, func(ctx context.Context) { e.runSeat(ctx, g) })}
+	e.follow = nil
 }
 
 func (e *Engine) runSeat(ctx context.Context, g *gossip.Gossip) {
@@ -240,15 +256,20 @@ func (e *Engine) certificate() func() (*tls.Certificate, error) {
 // verifyChain says for which cluster a chain may sign: an operator's, of a member or a
 // seed, or of our own cluster, each under the bundle of the trust domain it names.
 func (e *Engine) verifyChain(name string, self federation.ClusterName) func([]*x509.Certificate) (federation.ClusterName, error) {
-	auth := e.operators(name, func(c federation.ClusterName, td federation.TrustDomain) bool {
-		return c == self && e.ownDomain(td) || e.known(c, td)
-	})
+	auth := e.operators(name, e.knownOr(self))
 	return func(chain []*x509.Certificate) (federation.ClusterName, error) {
 		id, err := e.deps.Identity.Verify(tls.ConnectionState{PeerCertificates: chain})
 		if err != nil {
 			return "", err
 		}
 		return id.Cluster, auth(id)
+	}
+}
+
+// knownOr is known, and our own cluster: its standbys follow the seat.
+func (e *Engine) knownOr(self federation.ClusterName) func(federation.ClusterName, federation.TrustDomain) bool {
+	return func(c federation.ClusterName, td federation.TrustDomain) bool {
+		return c == self && e.ownDomain(td) || e.known(c, td)
 	}
 }
 

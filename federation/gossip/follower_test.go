@@ -142,9 +142,31 @@ func TestBookOfAnotherClockIsNotTakenOver(t *testing.T) {
 	federate(t, east)
 	f, _ := follows(t, ca, east, nil)
 	deps := east.deps
-	deps.Follower, deps.Start = f, f.deps.Start.Add(time.Second)
+	deps.Metrics, deps.Follower, deps.Start = nil, f, f.deps.Start
+	if _, err := New(east.cfg, deps); err != nil {
+		t.Fatal(err)
+	}
+	deps.Start = deps.Start.Add(time.Second)
 	if _, err := New(east.cfg, deps); err == nil {
 		t.Error("its ages would be wrong by a second")
+	}
+}
+
+func TestTimeOnTheWayToAStandbyIsAge(t *testing.T) {
+	ca := identitytest.NewCA(t, testDomain)
+	east := newSeat(t, ca, "us-east")
+	federate(t, east)
+	f, stop := follows(t, ca, east, nil)
+	stop()
+	owner := newLiar(t, ca, "us-west", "us-east")
+	if err := f.take(frame{kind: frameKey, body: encodeChain(owner.cert.Certificate)}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.take(frame{kind: frameBatch, body: encodeBatch(2*time.Second, owner.seal(t, down(1, 1)))}, 3*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.archive.records(f.now())["us-west"][wirePort]; r.Age < 5*time.Second {
+		t.Errorf("told 2 s old, 3 s on the way: %s", r.Age)
 	}
 }
 
