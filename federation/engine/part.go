@@ -185,7 +185,7 @@ func (e *Engine) startSeat(ctx context.Context) {
 	}
 	g, err := gossip.New(cfg, gossip.Deps{
 		Listener:  listener,
-		ServerTLS: e.deps.Identity.ServerConfig(e.operators(e.settings.Federation, e.knownOr(e.settings.Cluster)), federation.ALPNGossip),
+		ServerTLS: e.deps.Identity.ServerConfig(e.operators(e.settings.Federation, e.known), federation.ALPNGossip),
 		ClientTLS: e.clientTLS(e.settings.Federation), Start: e.start,
 		Certificate: e.certificate(), VerifyChain: e.verifyChain(e.settings.Federation, e.settings.Cluster),
 		Dial: e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded, Follower: followed,
@@ -256,20 +256,15 @@ func (e *Engine) certificate() func() (*tls.Certificate, error) {
 // verifyChain says for which cluster a chain may sign: an operator's, of a member or a
 // seed, or of our own cluster, each under the bundle of the trust domain it names.
 func (e *Engine) verifyChain(name string, self federation.ClusterName) func([]*x509.Certificate) (federation.ClusterName, error) {
-	auth := e.operators(name, e.knownOr(self))
+	auth := e.operators(name, func(c federation.ClusterName, td federation.TrustDomain) bool {
+		return c == self && e.ownDomain(td) || e.known(c, td)
+	})
 	return func(chain []*x509.Certificate) (federation.ClusterName, error) {
 		id, err := e.deps.Identity.Verify(tls.ConnectionState{PeerCertificates: chain})
 		if err != nil {
 			return "", err
 		}
 		return id.Cluster, auth(id)
-	}
-}
-
-// knownOr is known, and our own cluster: its standbys follow the seat.
-func (e *Engine) knownOr(self federation.ClusterName) func(federation.ClusterName, federation.TrustDomain) bool {
-	return func(c federation.ClusterName, td federation.TrustDomain) bool {
-		return c == self && e.ownDomain(td) || e.known(c, td)
 	}
 }
 
