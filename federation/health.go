@@ -42,10 +42,13 @@ type HealthRecord struct {
 type Health struct {
 	// Ready and Total count endpoints; Ready is at most Total.
 	Ready, Total uint32
-	// Capacity is the weight of what is ready, comparable between clusters only by
-	// agreement; 0 is unknown, and unknown never sheds.
+	// Capacity is the weight of what is ready: its endpoints, or their sum of the weight
+	// that the export states for one. Comparable between clusters only by agreement; 0 is
+	// unknown, and unknown never sheds.
 	Capacity uint32
-	// Load is the part of the capacity in use, Errors the part of requests that fail.
+	// Load is the part in use of the connections that the ready endpoints bear, if the
+	// export states how many one does; above 1000 it has more. Errors is the part of the
+	// peers' streams of the last 10 s that failed at our endpoints.
 	Load, Errors Measure
 	// Zones splits the counts by zone: by name, at most MaxZones. Empty is unknown.
 	Zones []ZoneCount

@@ -56,10 +56,10 @@ func explainTable(w io.Writer, services []explain.Service) {
 		_, _ = fmt.Fprintf(w, "%s:%d from %s goes to %s\n", s.Service, s.Port, s.From, orNone(s.Goes))
 		_, _ = fmt.Fprintf(w, "Ordered by %s\n", s.Rule)
 		_, _ = fmt.Fprintf(w, "On a partition: %s; records: %s\n\n", orNone(s.OnPartition), maxAge(s.MaxRecordAgeMS))
-		_, _ = fmt.Fprintln(w, "CLUSTER\tREGION\tIN\tTIER\tWHY\tREADY\tHEALTH AGE\tVERDICT\tFOR\tRTT\tCAUSE")
+		_, _ = fmt.Fprintln(w, "CLUSTER\tREGION\tIN\tTIER\tWHY\tREADY\tCAP\tLOAD\tERRORS\tZONES\tHEALTH AGE\tVERDICT\tFOR\tRTT\tCAUSE")
 		for _, c := range s.Candidates {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Cluster, c.Region, in(c), unless(!c.In, fmt.Sprint(c.Tier)),
-				c.Reason, ready(c), unless(!c.HealthKnown, age(c.HealthAgeMS)), c.Verdict, unless(c.Cluster == s.From, age(c.VerdictAgeMS)), rtt(c.RTTMS), c.VerdictCause)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Cluster, c.Region, in(c), unless(!c.In, fmt.Sprint(c.Tier)),
+				c.Reason, ready(c), capacity(c), percent(c.LoadPerMille), percent(c.ErrorsPerMille), zones(c), unless(!c.HealthKnown, age(c.HealthAgeMS)), c.Verdict, unless(c.Cluster == s.From, age(c.VerdictAgeMS)), rtt(c.RTTMS), c.VerdictCause)
 		}
 	}
 }
@@ -86,4 +86,22 @@ func ready(c explain.Candidate) string {
 		return "unknown"
 	}
 	return fmt.Sprintf("%d/%d", c.Ready, c.Total)
+}
+
+func capacity(c explain.Candidate) string { return unless(c.Capacity == 0, fmt.Sprint(c.Capacity)) }
+
+// percent shows thousandths; what has not been measured is no number.
+func percent(perMille *uint16) string {
+	if perMille == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f%%", float64(*perMille)/10)
+}
+
+func zones(c explain.Candidate) string {
+	var out []string
+	for _, z := range c.Zones {
+		out = append(out, fmt.Sprintf("%s=%d/%d", z.Zone, z.Ready, z.Total))
+	}
+	return orNone(strings.Join(out, " "))
 }

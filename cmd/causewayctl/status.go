@@ -76,10 +76,22 @@ func statusTable(w io.Writer, s explain.Status) {
 	for _, g := range s.Gateways {
 		_, _ = fmt.Fprintf(w, "%s\t%t\t%s\t%d/%d%s\t%s\n", g.Instance, g.Connected, g.Advertise, g.TableEpoch, g.Table, behind(g), trouble(g))
 	}
-	_, _ = fmt.Fprintln(w, "\nSERVICE\tPORT\tGOES TO\tRULE")
+	_, _ = fmt.Fprintln(w, "\nSERVICE\tPORT\tGOES TO\tREADY\tCAP\tLOAD\tERRORS\tRULE")
 	for _, svc := range s.Services {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", svc.Service, svc.Port, orNone(svc.Goes), svc.Rule)
+		c := goesTo(svc)
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", svc.Service, svc.Port, orNone(svc.Goes),
+			unless(svc.Goes == "", ready(c)), capacity(c), percent(c.LoadPerMille), percent(c.ErrorsPerMille), svc.Rule)
 	}
+}
+
+// goesTo is the candidate that a service's new connections go to; zero if there is none.
+func goesTo(s explain.Service) explain.Candidate {
+	for _, c := range s.Candidates {
+		if c.Cluster == s.Goes {
+			return c
+		}
+	}
+	return explain.Candidate{}
 }
 
 func trouble(g explain.Gateway) string {

@@ -11,6 +11,7 @@
 //  1. Only TCP ports are published; the others are named in a condition.
 //  2. An endpoint is ready only if its slice says ready and not terminating.
 //  3. The lowest Order decides a conflict; the loser names the winner's cluster.
+//  4. An annotation that cannot be read changes nothing but the status.
 package export
 
 import (
@@ -61,6 +62,7 @@ type Controller struct {
 	engine  Engine
 	elected <-chan struct{}
 	now     func() time.Time
+	stated  statements
 }
 
 // NewController returns a controller that Register starts; elected closes when
@@ -96,6 +98,7 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var export mcs.ServiceExport
 	if err := c.client.Get(ctx, req.NamespacedName, &export); err != nil {
 		if apierrors.IsNotFound(err) {
+			c.stated.forget(name)
 			c.engine.RemoveEndpoints(name)
 			return c.sweep(ctx, name)
 		}
@@ -108,17 +111,18 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := c.endpoints(ctx, name, service); err != nil {
+	one, faults := c.stated.read(name, export.Annotations)
+	if err := c.endpoints(ctx, name, service, one); err != nil {
 		return ctrl.Result{}, err
 	}
 	if !trigger.Leading(c.elected) {
 		return ctrl.Result{}, nil
 	}
-	return c.lead(ctx, name, &export, service)
+	return c.lead(ctx, name, &export, service, faults)
 }
 
 // lead does what only the leader may: write.
-func (c *Controller) lead(ctx context.Context, name federation.ServiceName, export *mcs.ServiceExport, service *corev1.Service) (ctrl.Result, error) {
+func (c *Controller) lead(ctx context.Context, name federation.ServiceName, export *mcs.ServiceExport, service *corev1.Service, faults []string) (ctrl.Result, error) {
 	// Outside a federation there is nothing to withdraw, and nobody to take it off.
 	if c.engine.View().Configured && !controllerutil.ContainsFinalizer(export, api.Finalizer) {
 		before := export.DeepCopy()
@@ -128,6 +132,7 @@ func (c *Controller) lead(ctx context.Context, name federation.ServiceName, expo
 		}
 	}
 	before := export.DeepCopy()
+	tellCapacity(export, faults)
 	result := c.publish(ctx, name, export, service)
 	if equality.Semantic.DeepEqual(before.Status, export.Status) {
 		return result, nil

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 )
 
 // endpoints tells the engine what stands behind an exported service.
-func (c *Controller) endpoints(ctx context.Context, name federation.ServiceName, service *corev1.Service) error {
+func (c *Controller) endpoints(ctx context.Context, name federation.ServiceName, service *corev1.Service, one capacity) error {
 	if reason, _ := invalid(name, service); reason != "" {
 		c.engine.RemoveEndpoints(name)
 		return nil
@@ -25,7 +26,12 @@ func (c *Controller) endpoints(ctx context.Context, name federation.ServiceName,
 	if err != nil {
 		return err
 	}
-	c.engine.SetEndpoints(name, collect(service, slices.Items))
+	ports := collect(service, slices.Items)
+	for number, p := range ports {
+		p.Weight, p.Connections = one.weight, one.connections
+		ports[number] = p
+	}
+	c.engine.SetEndpoints(name, ports)
 	return nil
 }
 
@@ -40,7 +46,7 @@ func collect(service *corev1.Service, list []discoveryv1.EndpointSlice) map[uint
 			out[uint16(p.Port)] = engine.PortEndpoints{Ready: []string{}}
 		}
 	}
-	seen := map[uint16]map[string]bool{} // address to readiness: dual-stack and moving slices repeat themselves
+	seen := map[uint16]map[string]endpoint{} // by address: dual-stack and moving slices repeat themselves
 	for i := range list {
 		for _, p := range list[i].Ports {
 			number, ok := servicePort(byName, p)
@@ -48,21 +54,42 @@ func collect(service *corev1.Service, list []discoveryv1.EndpointSlice) map[uint
 				continue
 			}
 			if seen[number] == nil {
-				seen[number] = map[string]bool{}
+				seen[number] = map[string]endpoint{}
 			}
 			addAll(seen[number], list[i].Endpoints, *p.Port)
 		}
 	}
 	for number, addresses := range seen {
-		one := engine.PortEndpoints{Ready: []string{}, Total: len(addresses)}
-		for address, isReady := range addresses {
-			if isReady {
-				one.Ready = append(one.Ready, address)
-			}
-		}
-		slices.Sort(one.Ready)
-		out[number] = one
+		out[number] = count(addresses)
 	}
+	return out
+}
+
+// endpoint is one of a port's.
+type endpoint struct {
+	ready bool
+	zone  federation.Zone // empty if the slices do not say
+}
+
+func count(addresses map[string]endpoint) engine.PortEndpoints {
+	out := engine.PortEndpoints{Ready: []string{}, Total: len(addresses)}
+	zones := map[federation.Zone]federation.ZoneCount{}
+	for address, e := range addresses {
+		z := zones[e.zone]
+		z.Zone = e.zone
+		z.Total++
+		if e.ready {
+			z.Ready++
+			out.Ready = append(out.Ready, address)
+		}
+		zones[e.zone] = z
+	}
+	delete(zones, "")
+	slices.Sort(out.Ready)
+	for _, name := range slices.Sorted(maps.Keys(zones)) {
+		out.Zones = append(out.Zones, zones[name])
+	}
+	out.Zones = out.Zones[:min(len(out.Zones), federation.MaxZones)]
 	return out
 }
 
@@ -78,16 +105,25 @@ func servicePort(byName map[string]uint16, p discoveryv1.EndpointPort) (uint16, 
 	return number, ok
 }
 
-func addAll(addresses map[string]bool, endpoints []discoveryv1.Endpoint, port int32) {
+func addAll(addresses map[string]endpoint, endpoints []discoveryv1.Endpoint, port int32) {
 	for _, e := range endpoints {
 		if len(e.Addresses) == 0 {
 			continue
 		}
 		// The API says: an endpoint's addresses are interchangeable, use the first.
 		address := net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(port)))
-		addresses[address] = addresses[address] || serving(e.Conditions)
+		one := addresses[address]
+		one.ready = one.ready || serving(e.Conditions)
+		if e.Zone != nil && len(*e.Zone) <= maxZone {
+			one.zone = federation.Zone(*e.Zone)
+		}
+		addresses[address] = one
 	}
 }
+
+// maxZone is the length of a label's value, which the name of a zone is. A longer one
+// is no zone of a node, and is counted in none.
+const maxZone = 63
 
 // serving reads absent conditions as the API says: ready is true, terminating false.
 func serving(c discoveryv1.EndpointConditions) bool {

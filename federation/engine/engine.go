@@ -77,6 +77,7 @@ type Engine struct {
 	left     bool // there is no federation: nothing that came of one counts any more
 	seat     *seatPart
 	seatErr  string
+	follow   *followPart // while not leading, and after it until the seat has taken its book
 	gateways map[string]*gateway
 	local    map[federation.ServiceName]map[uint16]PortEndpoints
 	egress   map[federation.ServicePort]EgressPort
@@ -97,12 +98,6 @@ type Engine struct {
 	subs  map[chan struct{}]struct{}
 }
 
-// PortEndpoints are the endpoints of one port of a local service.
-type PortEndpoints struct {
-	Ready []string // "ip:port", sorted
-	Total int
-}
-
 // EgressPort is the listening port of one imported service port.
 type EgressPort = routing.EgressPort
 
@@ -115,6 +110,9 @@ func New(cfg Config, deps Deps) *Engine {
 		local:    map[federation.ServiceName]map[uint16]PortEndpoints{},
 		verdicts: map[federation.ClusterName]liveness.Held{},
 		subs:     map[chan struct{}]struct{}{},
+	}
+	if deps.Metrics != nil {
+		deps.Metrics.MustRegister(newHealthMetrics(e.View))
 	}
 	e.view.Store(&View{Store: StoreStatus{Reason: "NotConfigured"}, Gossip: GossipStatus{Reason: "NotConfigured"}})
 	return e

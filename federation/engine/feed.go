@@ -47,7 +47,7 @@ func (e *Engine) OnGone(instance string) {
 	}
 }
 
-// sameReport compares what leads to a decision; ages and round trips wait for the
+// sameReport compares what leads to a decision; ages, round trips and uses wait for the
 // next tick.
 func sameReport(a, b routing.GatewayReport) bool {
 	state := func(p, q routing.PathReport) bool {

@@ -66,7 +66,11 @@ func (e *Engine) parts(ctx context.Context) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.settings == nil || e.epoch == 0 {
+	if e.settings == nil {
+		return
+	}
+	if e.epoch == 0 {
+		e.startFollowing(ctx)
 		return
 	}
 	if e.store == nil {
@@ -94,8 +98,15 @@ func (e *Engine) outdated() []running {
 		out, e.store = append(out, e.store.running), nil
 		e.metrics.store.set(nil)
 	}
-	if e.seat != nil && (off || e.conflict() != "" || e.seat.ended() || e.seat.made.Federation != e.settings.Federation || e.seat.made.Cluster != e.settings.Cluster) {
+	if e.seat != nil && (off || e.conflict() != "" || e.seat.ended() || !e.seat.made.sameSeat(*e.settings)) {
 		out, e.seat = append(out, e.seat.running), nil
+		e.metrics.gossip.set(nil)
+	}
+	if f := e.follow; f != nil && (e.settings == nil || !f.made.sameSeat(*e.settings) || e.epoch == 0 && f.ended()) {
+		out, e.follow = append(out, f.running), nil
+		e.metrics.gossip.set(nil)
+	} else if f != nil && e.epoch != 0 && !f.ended() {
+		out = append(out, f.running) // what it holds is kept for the seat
 		e.metrics.gossip.set(nil)
 	}
 	return out
@@ -175,12 +186,16 @@ func (e *Engine) startSeat(ctx context.Context) {
 		cfg.Advertise = own[0].Address
 	}
 	registry := newRegistry()
+	var followed *gossip.Follower
+	if e.follow != nil {
+		followed = e.follow.follower
+	}
 	g, err := gossip.New(cfg, gossip.Deps{
 		Listener:  listener,
 		ServerTLS: e.deps.Identity.ServerConfig(e.operators(e.settings.Federation, e.known), federation.ALPNGossip),
 		ClientTLS: e.clientTLS(e.settings.Federation), Start: e.start,
 		Certificate: e.certificate(), VerifyChain: e.verifyChain(e.settings.Federation, e.settings.Cluster),
-		Dial: e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded,
+		Dial: e.deps.Dial, PeerCluster: peerCluster, Superseded: e.deps.Superseded, Follower: followed,
 		Log: e.deps.Log.With("room", "gossip"), Metrics: registry,
 	})
 	if err != nil {
@@ -192,6 +207,7 @@ func (e *Engine) startSeat(ctx context.Context) {
 	e.metrics.gossip.set(registry)
 	made := *e.settings
 	e.seat = &seatPart{gossip: g, made: made, running: start(ctx, func(ctx context.Context) { e.runSeat(ctx, g) })}
+	e.follow = nil
 }
 
 func (e *Engine) runSeat(ctx context.Context, g *gossip.Gossip) {

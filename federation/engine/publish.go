@@ -190,7 +190,7 @@ func (e *Engine) gossipStatus(know knowledge) GossipStatus {
 	case e.settings == nil:
 		return GossipStatus{Reason: "NotConfigured", Message: "no MeshFederation is in force"}
 	case e.epoch == 0:
-		return GossipStatus{Reason: "NotLeading", Message: "another replica leads"}
+		return GossipStatus{Reason: "NotLeading", Message: "another replica leads; " + e.follow.String()}
 	case e.conflict() != "":
 		return GossipStatus{Reason: "NameConflict", Message: "the seat in the gossip belongs to the cluster that holds our name"}
 	case e.seat == nil && !e.seatable():

@@ -21,6 +21,8 @@ type knowledge struct {
 	legs []federation.Leg
 	// estimate is what network coordinates say of a round trip.
 	estimate func(from, to federation.ClusterName) (time.Duration, bool)
+	// own is what this cluster says of its own service ports.
+	own map[federation.ServicePort]federation.Health
 }
 
 // round judges, computes and publishes once.
@@ -29,14 +31,15 @@ func (e *Engine) round() {
 	defer e.mu.Unlock()
 	began := time.Now()
 	now := e.now()
-	know := knowledge{estimate: noEstimate}
+	know := knowledge{own: e.health(now), estimate: noEstimate}
 	if e.seat != nil {
 		e.seat.gossip.SetPeers(e.peerAddresses())
 		if e.loaded(now) {
-			e.seat.gossip.Publish(e.counts())
+			e.seat.gossip.Publish(know.own)
 		}
 		e.seat.gossip.PublishLegs(e.ownLegs(now))
-		know = knowledge{estimate: e.seat.gossip.Estimate, records: e.seat.gossip.Records(), members: e.seat.gossip.Members(), legs: e.seat.gossip.Legs()}
+		know.records, know.members, know.legs = e.seat.gossip.Records(), e.seat.gossip.Members(), e.seat.gossip.Legs()
+		know.estimate = e.seat.gossip.Estimate
 	}
 	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
 	decisions := e.compute(know, now)
@@ -63,7 +66,7 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 	if health == nil {
 		health = map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord{}
 	}
-	health[e.settings.Cluster] = e.ownHealth()
+	health[e.settings.Cluster] = ownHealth(e.settings.Cluster, know.own)
 	result, next := routing.Compute(routing.Inputs{
 		Self: e.settings.Cluster, Federation: e.settings.Federation,
 		Members: e.state.Members, Exports: e.state.Exports, Policies: e.state.Policies,
@@ -138,24 +141,6 @@ func (e *Engine) served() map[federation.ServicePort]routing.Served {
 	return out
 }
 
-func (e *Engine) counts() map[federation.ServicePort]federation.Health {
-	out := map[federation.ServicePort]federation.Health{}
-	for port := range e.served() {
-		local := e.local[port.Service][port.Port]
-		out[port] = federation.Health{Ready: uint32(len(local.Ready)), Total: uint32(local.Total)}
-	}
-	return out
-}
-
-// ownHealth is our own part of the health book, always current.
-func (e *Engine) ownHealth() map[federation.ServicePort]federation.HeldRecord {
-	out := map[federation.ServicePort]federation.HeldRecord{}
-	for port, c := range e.counts() {
-		out[port] = federation.HeldRecord{HealthRecord: c.Record(e.settings.Cluster, port, federation.Version{})}
-	}
-	return out
-}
-
 // peerAddresses are the gateways of all other members, seeds first.
 func (e *Engine) peerAddresses() map[federation.ClusterName][]string {
 	out := e.settings.seedPeers()
@@ -179,7 +164,7 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		Registration: e.register.failure,
 		Exports:      e.state.Exports, Policies: e.state.Policies, Gateways: e.gatewayViews(now),
 		Decisions: decisions, Table: e.table.Version, APIServerLost: e.apiServerLost,
-		RecordAges: recordAges(know.records),
+		RecordAges: recordAges(know.records), Own: know.own,
 	}
 	if e.settings == nil {
 		return v

@@ -103,6 +103,11 @@ func (s Settings) sameStore(o Settings) bool {
 		bytes.Equal(s.StoreCA, o.StoreCA) && bytes.Equal(s.StoreCert, o.StoreCert) && bytes.Equal(s.StoreKey, o.StoreKey)
 }
 
+// sameSeat says whether a seat, or a book, of s is one of o as well.
+func (s Settings) sameSeat(o Settings) bool {
+	return s.Federation == o.Federation && s.Cluster == o.Cluster
+}
+
 func (s Settings) equal(o Settings) bool { return reflect.DeepEqual(s, o) }
 
 // trusted are the trust domains that a seed or a bundle names, by cluster.

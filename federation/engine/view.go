@@ -35,6 +35,8 @@ type View struct {
 	LegsAge time.Duration
 	// RecordAges are the ages of the oldest health record held of each other cluster.
 	RecordAges map[federation.ClusterName]time.Duration
+	// Own is what this cluster says of the service ports that it exports.
+	Own map[federation.ServicePort]federation.Health
 	// APIServerLost: our leader's API server does not answer it.
 	APIServerLost bool
 }
@@ -74,12 +76,12 @@ type GatewayView struct {
 }
 
 // material is the part of a View whose change is worth telling: everything but
-// ages, which change at every look.
+// ages and measures, which change at every look.
 func (v *View) material() View {
 	m := *v
 	m.Store.Age = 0
 	m.Store.Message = ""
-	m.Legs, m.LegsAge, m.RecordAges = nil, 0, nil
+	m.Legs, m.LegsAge, m.RecordAges, m.Own = nil, 0, nil, nil
 	m.Members = nil
 	for _, one := range v.Members {
 		one.Verdict = federation.Verdict{Kind: one.Verdict.Kind}
@@ -91,7 +93,7 @@ func (v *View) material() View {
 		if g.Gone > 0 {
 			g.Gone = 1
 		}
-		g.Paths = nil
+		g.Paths, g.Uses = nil, nil
 		m.Gateways = append(m.Gateways, g)
 	}
 	m.Decisions = make(map[federation.ServicePort]routing.Decision, len(v.Decisions))
@@ -99,6 +101,7 @@ func (v *View) material() View {
 		candidates := make([]routing.Candidate, len(d.Candidates))
 		for i, c := range d.Candidates {
 			c.HealthAge, c.Verdict = 0, federation.Verdict{Kind: c.Verdict.Kind}
+			c.Load, c.Errors = federation.Measure{}, federation.Measure{}
 			candidates[i] = c
 		}
 		d.Candidates = candidates

@@ -124,21 +124,33 @@ type Service struct {
 
 // Candidate is one exporter as the operator weighed it.
 type Candidate struct {
-	Cluster      string  `json:"cluster"`
-	Region       string  `json:"region"`
-	In           bool    `json:"in"`
-	Tier         int     `json:"tier"`
-	LastResort   bool    `json:"lastResort,omitempty"`
-	Reason       string  `json:"reason"`
-	HealthKnown  bool    `json:"healthKnown"`
-	Ready        uint32  `json:"ready"`
-	Total        uint32  `json:"total"`
-	HealthAgeMS  int64   `json:"healthAgeMs"`
-	Verdict      string  `json:"verdict"`
-	VerdictCause string  `json:"verdictCause"`
-	VerdictAgeMS int64   `json:"verdictAgeMs"`
-	RTTMS        float64 `json:"rttMs,omitempty"`
-	Order        uint64  `json:"order"`
+	Cluster     string `json:"cluster"`
+	Region      string `json:"region"`
+	In          bool   `json:"in"`
+	Tier        int    `json:"tier"`
+	LastResort  bool   `json:"lastResort,omitempty"`
+	Reason      string `json:"reason"`
+	HealthKnown bool   `json:"healthKnown"`
+	Ready       uint32 `json:"ready"`
+	Total       uint32 `json:"total"`
+	// Capacity 0 and the measures' null are unknown.
+	Capacity       uint32  `json:"capacity,omitempty"`
+	LoadPerMille   *uint16 `json:"loadPerMille,omitempty"`
+	ErrorsPerMille *uint16 `json:"errorsPerMille,omitempty"`
+	Zones          []Zone  `json:"zones,omitempty"`
+	HealthAgeMS    int64   `json:"healthAgeMs"`
+	Verdict        string  `json:"verdict"`
+	VerdictCause   string  `json:"verdictCause"`
+	VerdictAgeMS   int64   `json:"verdictAgeMs"`
+	RTTMS          float64 `json:"rttMs,omitempty"`
+	Order          uint64  `json:"order"`
+}
+
+// Zone is the part of a candidate's endpoints that stands in one zone.
+type Zone struct {
+	Zone  string `json:"zone"`
+	Ready uint32 `json:"ready"`
+	Total uint32 `json:"total"`
 }
 
 // Services converts decisions, sorted by port. An empty name means all.
@@ -170,9 +182,26 @@ func service(d routing.Decision) Service {
 			Reason: string(c.Reason), HealthKnown: c.HealthKnown, Ready: c.Ready, Total: c.Total, HealthAgeMS: c.HealthAge.Milliseconds(),
 			Verdict: string(c.Verdict.Kind), VerdictCause: c.Verdict.Cause, VerdictAgeMS: c.Verdict.Age.Milliseconds(),
 			RTTMS: Millis(c.Verdict.RTT), Order: c.Order,
+			Capacity: c.Capacity, LoadPerMille: perMille(c.Load), ErrorsPerMille: perMille(c.Errors), Zones: zones(c.Zones),
 		})
 	}
 	return s
+}
+
+// perMille is nil for what has not been measured.
+func perMille(m federation.Measure) *uint16 {
+	if !m.Known {
+		return nil
+	}
+	return &m.PerMille
+}
+
+func zones(in []federation.ZoneCount) []Zone {
+	var out []Zone
+	for _, z := range in {
+		out = append(out, Zone{Zone: string(z.Zone), Ready: z.Ready, Total: z.Total})
+	}
+	return out
 }
 
 // Millis is a duration in milliseconds with its fraction, for people.

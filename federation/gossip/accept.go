@@ -152,7 +152,7 @@ func (a *acceptor) handle(ctx context.Context, raw net.Conn) {
 		return
 	}
 	defer a.leave(peer)
-	err = a.serve(conn, peer)
+	err = a.serve(conn, peer, kind)
 	a.g.log.Debug("gossip link from peer ended", "cluster", peer, "error", err)
 }
 
@@ -181,7 +181,7 @@ func (a *acceptor) greet(ctx context.Context, raw net.Conn) (*tls.Conn, federati
 		a.g.metrics.refuse(refuseHandshake)
 		return nil, "", 0, fmt.Errorf("identity: %w", err)
 	}
-	if !a.g.knows(peer) {
+	if peer != a.g.cfg.Cluster && !a.g.knows(peer) {
 		a.g.metrics.refuse(refuseCluster)
 		return nil, "", 0, fmt.Errorf("cluster %s is not a known peer", peer)
 	}
@@ -193,21 +193,28 @@ func (a *acceptor) greet(ctx context.Context, raw net.Conn) (*tls.Conn, federati
 		a.g.metrics.refuse(refuseMalformed)
 		return nil, "", 0, err
 	}
+	if (peer == a.g.cfg.Cluster) != (kind == kindFollow) { // our own standbys follow, and nobody else
+		a.g.metrics.refuse(refuseCluster)
+		return nil, "", 0, fmt.Errorf("cluster %s asks for a connection of kind %q", peer, kind)
+	}
 	return conn, peer, kind, conn.SetReadDeadline(time.Time{})
 }
 
-// serve reads a peer's link and answers on it.
-func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName) error {
+// serve reads a peer's link, or a standby's questions, and answers.
+func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) error {
 	start, d := a.g.now(), drift{}
 	budget := newBucket(a.g.cfg, start)
-	in := &incoming{g: a.g, peer: peer}
-	in.put = func(kind byte, body []byte) error {
+	put := func(kind byte, body []byte) error {
 		if err := conn.SetWriteDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
 		a.g.metrics.bytes.WithLabelValues("out").Add(float64(frameHeader + len(body)))
 		_, err := conn.Write(appendFrame(nil, kind, a.g.now()-start, body))
 		return err
+	}
+	take := (&incoming{g: a.g, peer: peer, put: put}).take
+	if kind == kindFollow {
+		take = newBriefing(a.g, put).take
 	}
 	for {
 		a.g.hold(peer, budget)
@@ -221,14 +228,14 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName) error {
 			}
 			return err
 		}
-		if !a.g.knows(peer) {
+		if kind != kindFollow && !a.g.knows(peer) {
 			a.g.metrics.refuse(refuseCluster)
 			return fmt.Errorf("cluster %s is no longer a peer", peer)
 		}
 		a.g.metrics.frames.WithLabelValues(string(peer), "in").Inc()
 		a.g.metrics.bytes.WithLabelValues("in").Add(float64(frameHeader + len(f.body)))
 		held := d.delay(f.sent, a.g.now()-start)
-		if err := in.take(f, held); err != nil {
+		if err := take(f, held); err != nil {
 			return err
 		}
 	}

@@ -120,8 +120,9 @@ const (
 	staleTicks    = 8
 )
 
-// lacking lists what a reader that holds h lacks, and a beat worth telling it.
-func (a *archive) lacking(h holding, now time.Duration) ([]*filed, *beacon) {
+// lacking lists what a reader that holds h lacks, and a beat worth telling it: one that
+// is newer by stale ticks.
+func (a *archive) lacking(h holding, stale uint64, now time.Duration) ([]*filed, *beacon) {
 	v := a.volumes[h.Owner]
 	if v == nil || v.epoch < h.Epoch {
 		return nil, nil
@@ -133,7 +134,7 @@ func (a *archive) lacking(h holding, now time.Duration) ([]*filed, *beacon) {
 	if v.base != nil && len(missing) == 0 && h.Upto > h.Base+snapshotAfter && v.base.batch.Version.Sequence > h.Base+snapshotAfter/2 {
 		missing = []*filed{v.base}
 	}
-	if v.ticks == 0 || h.Upto == v.newest && v.ticks < h.Ticks+staleTicks {
+	if v.ticks == 0 || h.Upto == v.newest && v.ticks < h.Ticks+stale {
 		return missing, nil
 	}
 	return missing, &beacon{Owner: h.Owner, Version: v.version(), Ticks: v.ticks, Knot: v.knot, Age: now - v.heard}

@@ -138,7 +138,7 @@ func TestPropertyDigestsRepairAnyLoss(t *testing.T) {
 				r.file("a", x.sealed, x.batch, 0, time.Hour)
 			}
 		}
-		missing, _ := owner.archive.lacking(r.held("a"), time.Hour)
+		missing, _ := owner.archive.lacking(r.held("a"), staleTicks, time.Hour)
 		for _, f := range missing {
 			_, payload, _ := unseal(f.sealed)
 			b, err := decodeBatch(payload, testBounds.services)
@@ -150,7 +150,7 @@ func TestPropertyDigestsRepairAnyLoss(t *testing.T) {
 		if d := cmp.Diff(visible(owner.archive, time.Hour), visible(r, time.Hour)); d != "" {
 			t.Fatal(d)
 		}
-		if again, _ := owner.archive.lacking(r.held("a"), time.Hour); len(again) > 0 {
+		if again, _ := owner.archive.lacking(r.held("a"), staleTicks, time.Hour); len(again) > 0 {
 			t.Fatalf("%d batches are still missing", len(again))
 		}
 	})
@@ -294,7 +294,7 @@ func TestChangesAreFoldedIntoASnapshot(t *testing.T) {
 	if n := len(a.volume().deltas); n > compactAfter {
 		t.Errorf("the owner keeps %d changes", n)
 	}
-	missing, _ := a.archive.lacking(r.held("a"), time.Hour)
+	missing, _ := a.archive.lacking(r.held("a"), staleTicks, time.Hour)
 	if len(missing) != 1 || !missing[0].batch.Snapshot {
 		t.Fatalf("a reader with %d changes is not given the snapshot", len(r.volumes["a"].deltas))
 	}
@@ -357,5 +357,27 @@ func TestChainIsRenewedBeforeItEnds(t *testing.T) {
 	b, ok := a.beat(end + 2*time.Second)
 	if out := r.beat(b, end+2*time.Second); !ok || !out.news {
 		t.Errorf("the beat after: %+v", out)
+	}
+}
+
+// A reader that has only just started is told what was said before that.
+func TestWordFromBeforeOurStartIsAsOldAsItIs(t *testing.T) {
+	owner := newAuthor("a", 1, newArchive(testBounds, time.Hour), signedBy(t, "a"))
+	f, _, err := owner.publish(map[federation.ServicePort]federation.Health{wirePort: {Ready: 1, Total: 1}}, false, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, payload, err := unseal(f.sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := decodeBatch(payload, testBounds.services)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := newArchive(testBounds, time.Hour)
+	reader.file("a", f.sealed, b, time.Minute, time.Second)
+	if got := reader.records(2 * time.Second)["a"][wirePort].Age; got != time.Minute+time.Second {
+		t.Errorf("told a minute old, held for a second: %s", got)
 	}
 }

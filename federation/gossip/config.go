@@ -157,8 +157,12 @@ type Deps struct {
 	// Superseded is called, at most once per epoch, when a peer proves that a newer
 	// leader of our own cluster has spoken. Optional; it must not block.
 	Superseded func(epoch uint64)
-	Log        *slog.Logger
-	Metrics    prometheus.Registerer
+	// Follower is what this replica followed as a standby, no longer running: what it
+	// holds of a cluster is taken over when SetPeers first names that. Its Start must be
+	// ours. Nil is nothing.
+	Follower *Follower
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
 
 	// carry, in simulations, takes the place of links and listener: it delivers a frame.
 	carry func(to federation.ClusterName, kind byte, body []byte)
@@ -172,6 +176,9 @@ func (d Deps) validate() error {
 	}
 	if d.carry == nil && (d.Listener == nil || d.ServerTLS == nil || d.ClientTLS == nil || d.Dial == nil || d.PeerCluster == nil) {
 		return errors.New("gossip: Listener, ServerTLS, ClientTLS, Dial and PeerCluster are required")
+	}
+	if d.Follower != nil && !d.Follower.deps.Start.Equal(d.Start) {
+		return errors.New("gossip: the book that was followed has another clock")
 	}
 	return nil
 }

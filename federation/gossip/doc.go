@@ -22,4 +22,6 @@
 //  5. Only the owner's newer statement renews a record, and only if the reader
 //     provably holds all that the statement speaks of (equal digests).
 //  6. Everything from a peer is bounded: message, clusters, services, queue.
+//  7. A standby's Follower sends nothing that its leader takes in, and what it hands to a
+//     seat is never younger than the leader held it.
 package gossip

@@ -17,6 +17,7 @@ const (
 
 	kindLink   byte = 'L' // frames, dialled by the one who has packets to send
 	kindStream byte = 'S' // one of memberlist's own streams
+	kindFollow byte = 'F' // a standby of our own cluster; see follower.go
 
 	framePacket byte = 1 // a memberlist packet
 	framePing   byte = 2 // the dialler: are you there?
@@ -51,7 +52,7 @@ func readPreamble(r io.Reader) (byte, error) {
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return 0, fmt.Errorf("reading preamble: %w", err)
 	}
-	if b[0] != 'C' || b[1] != 'G' || b[2] != 1 || b[3] != kindLink && b[3] != kindStream {
+	if b[0] != 'C' || b[1] != 'G' || b[2] != 1 || b[3] != kindLink && b[3] != kindStream && b[3] != kindFollow {
 		return 0, fmt.Errorf("%w: preamble % x", errFrame, b)
 	}
 	return b[3], nil

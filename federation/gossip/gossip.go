@@ -133,6 +133,11 @@ func (g *Gossip) SetPeers(peers map[federation.ClusterName][]string) {
 			g.forget(c)
 		}
 	}
+	for c := range next {
+		if _, ok := g.peers[c]; !ok {
+			g.inherit(c)
+		}
+	}
 	g.peers = next
 	poke(g.peersChanged)
 }

@@ -301,7 +301,7 @@ func (l *link) sync(put func(byte, time.Duration, []byte) error) error {
 	g.mu.Lock()
 	h := l.holds
 	h.Owner = g.cfg.Cluster
-	missing, _ := g.archive.lacking(h, g.now())
+	missing, _ := g.archive.lacking(h, staleTicks, g.now())
 	l.holds = g.archive.held(g.cfg.Cluster)
 	digest := encodeHoldings(g.archive.digest())
 	greeted := g.greeted

@@ -102,6 +102,18 @@ func (m *metrics) all() []prometheus.Collector {
 
 func (m *metrics) refuse(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
+// note counts what was refused of a batch or a beat.
+func (m *metrics) note(out filing) {
+	switch {
+	case out.full:
+		m.refuse(refuseOversized)
+	case out.stale:
+		m.refuse(refuseStale)
+	case out.forged:
+		m.refuse(refuseSignature)
+	}
+}
+
 // unregister takes the metrics out again, so that a new Gossip (another reign,
 // another configuration) can register its own.
 func (m *metrics) unregister(reg prometheus.Registerer) {

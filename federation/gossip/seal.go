@@ -243,6 +243,19 @@ func (k *keyring) forget(c federation.ClusterName) {
 	}
 }
 
+// of lists the keys of an owner.
+func (k *keyring) of(c federation.ClusterName) map[keyID]*signer {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := map[keyID]*signer{}
+	for id, s := range k.keys {
+		if s.owner == c {
+			out[id] = s
+		}
+	}
+	return out
+}
+
 // chainOf encodes the chain of a known key; nil if it is not known.
 func (k *keyring) chainOf(id keyID) []byte {
 	k.mu.Lock()

@@ -17,13 +17,15 @@ type talk struct {
 	peer federation.ClusterName
 	// put writes, or queues and may drop; an error ends the connection.
 	put func(kind byte, body []byte) error
+	// stale is by how many ticks a beat must be newer to be told in an answer.
+	stale uint64
 
 	mu   sync.Mutex
 	told map[keyID]bool // keys that this connection has carried
 }
 
 func (g *Gossip) newTalk(peer federation.ClusterName, put func(byte, []byte) error) *talk {
-	return &talk{g: g, peer: peer, put: put, told: map[keyID]bool{}}
+	return &talk{g: g, peer: peer, put: put, stale: staleTicks, told: map[keyID]bool{}}
 }
 
 // take handles a signed frame. An error ends the connection.
@@ -146,14 +148,7 @@ func (g *Gossip) file(owner federation.ClusterName, sealed []byte, b batch, age 
 }
 
 func (g *Gossip) note(out filing) {
-	switch {
-	case out.full:
-		g.metrics.refuse(refuseOversized)
-	case out.stale:
-		g.metrics.refuse(refuseStale)
-	case out.forged:
-		g.metrics.refuse(refuseSignature)
-	}
+	g.metrics.note(out)
 	if out.changed {
 		poke(g.changed)
 	}
@@ -267,18 +262,12 @@ func (t *talk) compare(body []byte) error {
 	}
 	var lack []holding
 	g.mu.Lock()
-	named := make(map[federation.ClusterName]bool, len(theirs))
 	for _, h := range theirs {
-		named[h.Owner] = true
 		if _, peer := g.peers[h.Owner]; (peer || h.Owner == g.cfg.Cluster) && g.archive.less(h) {
 			lack = append(lack, g.archive.held(h.Owner))
 		}
 	}
-	for c := range g.archive.volumes {
-		if !named[c] {
-			theirs = append(theirs, holding{Owner: c})
-		}
-	}
+	theirs = g.archive.unnamed(theirs)
 	g.mu.Unlock()
 	if len(lack) > 0 {
 		if err := t.put(frameLack, encodeHoldings(lack)); err != nil {
@@ -310,7 +299,7 @@ func (t *talk) send(theirs []holding) error {
 			continue // it knows best what it has said itself
 		}
 		t.g.mu.Lock()
-		missing, beat := t.g.archive.lacking(h, t.g.now())
+		missing, beat := t.g.archive.lacking(h, t.stale, t.g.now())
 		t.g.mu.Unlock()
 		for _, f := range missing {
 			if left -= len(f.sealed); left < 0 {

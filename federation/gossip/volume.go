@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"math"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -60,8 +61,12 @@ type volume struct {
 }
 
 func newVolume(epoch uint64, limit bounds) *volume {
-	return &volume{epoch: epoch, limit: limit, deltas: map[uint64]*filed{}, listed: map[federation.ServicePort]listing{}}
+	return &volume{epoch: epoch, limit: limit, covered: never, deltas: map[uint64]*filed{}, listed: map[federation.ServicePort]listing{}}
 }
+
+// never is before all that was ever said: our clock's zero is not, since that is when we
+// started, and what is told may be older.
+const never = time.Duration(math.MinInt64 / 2)
 
 func (v *volume) version() federation.Version {
 	return federation.Version{Epoch: v.epoch, Sequence: v.newest}

@@ -37,7 +37,7 @@ var wireFrames = map[string]frame{
 	"frame-want":   {frameWant, time.Second, []byte{}},
 }
 
-var wirePreambles = map[string]byte{"preamble-link": kindLink, "preamble-stream": kindStream}
+var wirePreambles = map[string]byte{"preamble-link": kindLink, "preamble-stream": kindStream, "preamble-follow": kindFollow}
 
 // laterMessage is a later version's: its extension holds a signature, and there are
 // flags that version 1 does not know.

@@ -211,7 +211,35 @@ func reportToPB(r routing.GatewayReport) *pb.Report {
 	for c, msg := range r.TrustErrors {
 		out.TrustErrors[string(c)] = msg
 	}
+	out.Uses = usesToPB(r.Uses)
 	return out
+}
+
+func usesToPB(uses map[federation.ServicePort]routing.PortUse) *pb.Uses {
+	if uses == nil {
+		return nil
+	}
+	out := &pb.Uses{}
+	for _, port := range slices.SortedFunc(maps.Keys(uses), federation.ServicePort.Compare) {
+		u := uses[port]
+		out.Ports = append(out.Ports, &pb.PortUse{Port: portToPB(port), InFlight: u.InFlight, Ended: u.Ended, Failed: u.Failed})
+	}
+	return out
+}
+
+func usesFromPB(in *pb.Uses) (map[federation.ServicePort]routing.PortUse, error) {
+	if in == nil {
+		return nil, nil
+	}
+	out := make(map[federation.ServicePort]routing.PortUse, len(in.GetPorts()))
+	for _, u := range in.GetPorts() {
+		port, err := portFromPB(u.GetPort())
+		if err != nil {
+			return nil, err
+		}
+		out[port] = routing.PortUse{InFlight: u.GetInFlight(), Ended: u.GetEnded(), Failed: min(u.GetFailed(), u.GetEnded())}
+	}
+	return out, nil
 }
 
 func reportFromPB(r *pb.Report) (routing.GatewayReport, error) {
@@ -244,7 +272,9 @@ func reportFromPB(r *pb.Report) (routing.GatewayReport, error) {
 		}
 		out.TrustErrors[federation.ClusterName(c)] = msg
 	}
-	return out, nil
+	uses, err := usesFromPB(r.GetUses())
+	out.Uses = uses
+	return out, err
 }
 
 func micros(d time.Duration) uint64 { return uint64(max(0, d).Microseconds()) }

@@ -128,6 +128,7 @@ func TestWireReportsMeanWhatTheyMeantInVersion1(t *testing.T) {
 		"gateway-first-report":                {&pb.GatewayMessage{Report: reportToPB(routing.GatewayReport{Instance: "gw-0"})}, routing.GatewayReport{Instance: "gw-0"}},
 		"gateway-ack":                         {&pb.GatewayMessage{Report: reportToPB(routing.GatewayReport{Instance: "gw-0", Applied: version})}, routing.GatewayReport{Instance: "gw-0", Applied: version}},
 		"gateway-resync":                      {&pb.GatewayMessage{Report: reportToPB(routing.GatewayReport{Instance: "gw-0"}), Resync: true}, routing.GatewayReport{Instance: "gw-0"}},
+		"gateway-report-with-uses":            {&pb.GatewayMessage{Report: reportToPB(wireUses())}, wireUses()},
 		"gateway-report-from-a-later-version": {later(&pb.GatewayMessage{Report: later(reportToPB(wireReport())).(*pb.Report)}).(*pb.GatewayMessage), wireReport()},
 	} {
 		var msg pb.GatewayMessage
@@ -158,6 +159,34 @@ func TestMeasurementsOfAPathTravel(t *testing.T) {
 	}
 }
 
+// wireUses is a report of a gateway that counts; one that counts and has nothing to say
+// is not one that does not count.
+func wireUses() routing.GatewayReport {
+	return routing.GatewayReport{Instance: "gw-0", Applied: version, Uses: map[federation.ServicePort]routing.PortUse{
+		checkout: {InFlight: 120, Ended: 900, Failed: 45}, cart: {InFlight: 1},
+	}}
+}
+
+func TestUsesTravelAndNoneIsToldFromUnknown(t *testing.T) {
+	for name, want := range map[string]map[federation.ServicePort]routing.PortUse{
+		"not counted": nil, "at rest": {}, "in use": wireUses().Uses,
+	} {
+		got, err := reportFromPB(reportToPB(routing.GatewayReport{Instance: "gw-0", Uses: want}))
+		if d := cmp.Diff(want, got.Uses); err != nil || d != "" {
+			t.Errorf("%s: %v\n%s", name, err, d)
+		}
+	}
+	wild := reportToPB(wireUses())
+	wild.Uses.Ports[0].Failed = 4_000_000_000
+	if got, _ := reportFromPB(wild); got.Uses[cart].Failed != got.Uses[cart].Ended {
+		t.Errorf("more failed than ended: %+v", got.Uses[cart])
+	}
+	wild.Uses.Ports[0].Port.Port = 70_000
+	if _, err := reportFromPB(wild); err == nil {
+		t.Error("port 70000 is taken")
+	}
+}
+
 // A field that is passed on keeps what a later version has put into it.
 func TestUnknownFieldsArePreserved(t *testing.T) {
 	var msg pb.GatewayMessage
@@ -176,7 +205,7 @@ func TestNoFixtureIsForgotten(t *testing.T) {
 	wiretest.Complete(t, map[string]bool{
 		"operator-full": true, "operator-delta": true, "operator-alive": true, "operator-full-from-a-later-version": true,
 		"operator-message-of-a-later-version": true, "gateway-message-of-a-later-version": true,
-		"gateway-report": true, "gateway-first-report": true, "gateway-ack": true, "gateway-resync": true, "gateway-report-from-a-later-version": true,
+		"gateway-report": true, "gateway-first-report": true, "gateway-ack": true, "gateway-resync": true, "gateway-report-with-uses": true, "gateway-report-from-a-later-version": true,
 	})
 }
 

@@ -177,6 +177,7 @@ func (d Decision) judge(in Inputs, e federation.Export, waited time.Duration) Ca
 	age := waited
 	if known {
 		c.Ready, c.Total, c.HealthAge, c.HealthKnown = record.Ready, record.Total, record.Age, true
+		c.Capacity, c.Load, c.Errors, c.Zones = record.Capacity, record.Load, record.Errors, record.Zones
 		age = record.Age
 		c.Weight = max(1, record.Ready)
 	}

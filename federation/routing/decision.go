@@ -55,6 +55,10 @@ type Candidate struct {
 
 	HealthKnown  bool
 	Ready, Total uint32
+	// Capacity, Load, Errors and Zones are shown, and weigh nothing yet.
+	Capacity     uint32
+	Load, Errors federation.Measure
+	Zones        []federation.ZoneCount
 	HealthAge    time.Duration
 	Verdict      federation.Verdict
 	Order        uint64

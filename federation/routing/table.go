@@ -112,6 +112,21 @@ type GatewayReport struct {
 	// TrustErrors maps peer clusters to the last identity error seen on dialling
 	// them, e.g. a certificate from an unknown authority. Empty when there is none.
 	TrustErrors map[federation.ClusterName]string
+	// Uses is what goes on at the endpoints of our own cluster through this gateway; a
+	// port that is not in it is at rest. Nil is unknown: a gateway that does not count.
+	Uses map[federation.ServicePort]PortUse
+}
+
+// UseWindow is how far back a PortUse counts outcomes.
+const UseWindow = 10 * time.Second
+
+// PortUse is one gateway's count at one service port of its own cluster.
+type PortUse struct {
+	// InFlight are the connections that endpoints hold now: peers' and local clients'.
+	InFlight uint32
+	// Ended are the peers' streams that came to an end within UseWindow, and Failed
+	// those of them that no endpoint took, or that the endpoint reset; at most Ended.
+	Ended, Failed uint32
 }
 
 // PathState is a gateway's own view of one peer gateway.

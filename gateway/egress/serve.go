@@ -61,6 +61,10 @@ func (e *Egress) serve(ctx context.Context, c *net.TCPConn, sp federation.Servic
 	}
 	rec.Connect = time.Since(began)
 	rec.Outcome = "ok"
+	if up.endpoint != nil { // it uses our own capacity; a stream uses its ingress's
+		e.deps.Recorder.Ports().Take(sp)
+		defer e.deps.Recorder.Ports().Give(sp)
+	}
 	rec.Sent, rec.Received, rec.Err = e.relay(c, up, first)
 	if rec.Err != nil {
 		rec.Outcome = "reset"

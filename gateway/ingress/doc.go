@@ -17,4 +17,6 @@
 //  4. Every OPEN is authorized anew against the table in force; a service that does
 //     not exist and one that the caller may not reach get the same answer.
 //  5. A stream whose opener has given up is not served.
+//  6. What failed at an endpoint is counted as such; what the client or the way between
+//     the gateways has ended is not.
 package ingress

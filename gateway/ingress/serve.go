@@ -52,9 +52,12 @@ func (g *Ingress) serve(ctx context.Context, in *tunnel.Incoming, id identity.ID
 
 // carry dials an endpoint, says OPENED, and relays.
 func (g *Ingress) carry(ctx context.Context, in *tunnel.Incoming, id identity.ID, endpoints []string, nack func(tunnel.Reason)) {
-	began := time.Now()
+	began, ports := time.Now(), g.deps.Recorder.Ports()
 	endpoint, err := g.dial(ctx, in, endpoints)
 	if err != nil {
+		if blames(ctx, in, time.Since(began)) {
+			ports.Outcome(in.Request.Port, true)
+		}
 		g.deps.Log.Debug("no endpoint", "service", in.Request.Port.String(), "error", err)
 		nack(tunnel.NoEndpoint)
 		return
@@ -74,12 +77,31 @@ func (g *Ingress) carry(ctx context.Context, in *tunnel.Incoming, id identity.ID
 	if h, ok := in.Tunnel().Peer(); ok {
 		rec.Gateway = h.Instance
 	}
+	ports.Take(in.Request.Port)
 	res, err := in.Relay(endpoint)
+	ports.Give(in.Request.Port)
+	ports.Outcome(in.Request.Port, res.LocalFailed)
 	rec.Sent, rec.Received, rec.Duration, rec.Err = res.Received, res.Sent, time.Since(began), err
 	if err != nil {
 		rec.Outcome = "reset"
 	}
 	g.deps.Recorder.Ended(rec)
+}
+
+// blames says whether a dial without success is the endpoints' fault. An opener that
+// gave up in the middle of it is not served; that is theirs only if they have used up
+// half of its patience, which in one cluster a healthy endpoint never does.
+func blames(ctx context.Context, in *tunnel.Incoming, waited time.Duration) bool {
+	if ctx.Err() != nil {
+		return false // we are going
+	}
+	gone := in.Expired()
+	select {
+	case <-in.Done():
+		gone = true
+	default:
+	}
+	return !gone || waited >= in.Request.Budget/2
 }
 
 var errNoEndpoint = errors.New("no ready endpoint")

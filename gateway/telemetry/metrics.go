@@ -22,12 +22,14 @@ type Recorder struct {
 	tables      *prometheus.CounterVec
 	revoked     prometheus.Counter
 	suspect     prometheus.Gauge
+	ports       *Ports
 }
 
 // New registers the metrics with reg.
 func New(reg prometheus.Registerer, log *slog.Logger) *Recorder {
+	start := time.Now()
 	r := &Recorder{
-		log: log,
+		log: log, ports: NewPorts(func() time.Duration { return time.Since(start) }),
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "causeway_gateway_connections_total", Help: "Ended connections by side, service, the cluster at the other end and outcome.",
 		}, []string{"side", "service", "cluster", "outcome"}),
@@ -66,6 +68,9 @@ const (
 	Egress  = "egress"
 	Ingress = "ingress"
 )
+
+// Ports counts what goes on at our own endpoints.
+func (r *Recorder) Ports() *Ports { return r.ports }
 
 // Access is one ended connection.
 type Access struct {

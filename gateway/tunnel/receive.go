@@ -232,6 +232,7 @@ func (t *Tunnel) readData(h Header) error {
 	t.deliver(func() { n, err = local.Write(p) })
 	s.received.Add(int64(n))
 	if err != nil {
+		s.localFailed()
 		s.Abort()
 		return fmt.Errorf("%w: writing to the local end: %w", ErrAborted, err)
 	}

@@ -47,6 +47,7 @@ type Stream struct {
 	local    Local
 	received atomic.Int64
 	sent     atomic.Int64
+	broke    atomic.Bool // the local end has failed, and before the stream had ended
 }
 
 func newStream(t *Tunnel) *Stream {
@@ -202,6 +203,8 @@ func (s *Stream) waitLocal() Local {
 // Result is what a stream has carried.
 type Result struct {
 	Sent, Received int64 // payload bytes towards the peer gateway and from it
+	// LocalFailed is set when the local end failed first: it has reset the connection.
+	LocalFailed bool
 }
 
 // Relay carries bytes between local and the peer until both ends have finished or
@@ -230,7 +233,19 @@ func (s *Stream) Relay(local Local) (Result, error) {
 	return s.result(), s.err
 }
 
-func (s *Stream) result() Result { return Result{Sent: s.sent.Load(), Received: s.received.Load()} }
+func (s *Stream) result() Result {
+	return Result{Sent: s.sent.Load(), Received: s.received.Load(), LocalFailed: s.broke.Load()}
+}
+
+// localFailed notes a failure of the local end. After the end of the stream it is our
+// own reset that is seen there.
+func (s *Stream) localFailed() {
+	select {
+	case <-s.done:
+	default:
+		s.broke.Store(true)
+	}
+}
 
 // copyOut sends what local gives until its end of input.
 func (s *Stream) copyOut(local Local) error {
@@ -257,6 +272,7 @@ func (s *Stream) copyOut(local Local) error {
 			return nil
 		}
 		if err != nil {
+			s.localFailed()
 			return fmt.Errorf("reading the local end: %w", err)
 		}
 	}

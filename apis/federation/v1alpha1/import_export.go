@@ -8,6 +8,20 @@ const (
 	// True: TCPOnly. False: UnsupportedProtocol.
 	ConditionProtocolsSupported = GroupName + "/ProtocolsSupported"
 
+	// ConditionCapacityValid, on a ServiceExport, is a warning: False names an annotation
+	// on the capacity of its endpoints that cannot be read, and the value that stays in
+	// force: the last one that this operator could read, or the default. The export is
+	// published all the same.
+	// True: CapacityDefault, CapacityStated. False: InvalidAnnotation.
+	ConditionCapacityValid = GroupName + "/CapacityValid"
+
+	// ReasonCapacityDefault: nothing is stated; each endpoint weighs 1, and the load is unknown.
+	ReasonCapacityDefault = "CapacityDefault"
+	// ReasonCapacityStated: what the annotations state is in force.
+	ReasonCapacityStated = "CapacityStated"
+	// ReasonInvalidAnnotation: an annotation is out of its bounds, or no number.
+	ReasonInvalidAnnotation = "InvalidAnnotation"
+
 	// ReasonTCPOnly: every port of the service is exported.
 	ReasonTCPOnly = "TCPOnly"
 	// ReasonUnsupportedProtocol: Causeway carries TCP. Of Valid when no TCP port is left.

@@ -16,6 +16,18 @@ const (
 	// EarlyDataAllow is the one value of AnnotationEarlyData with an effect.
 	EarlyDataAllow = "Allow"
 
+	// AnnotationEndpointWeight, on a ServiceExport, is the capacity of one ready endpoint
+	// in units that the federation's clusters agree on: a whole number from 1 to 10000.
+	// The export's capacity is the sum over the ready ones. Default 1: endpoints count
+	// alike. What cannot be read changes nothing; the condition CapacityValid tells.
+	AnnotationEndpointWeight = GroupName + "/endpoint-weight"
+
+	// AnnotationEndpointConnections, on a ServiceExport, is how many connections one
+	// endpoint bears at a time: a whole number from 1 to 1000000. Without it the load of
+	// the export is unknown, and unknown load never sheds. What cannot be read changes
+	// nothing; the condition CapacityValid tells.
+	AnnotationEndpointConnections = GroupName + "/endpoint-connections"
+
 	// Finalizer is set on MeshFederation, ServiceExport and RoutingPolicy, so that
 	// what was published is withdrawn before the object goes.
 	Finalizer = GroupName + "/withdraw"

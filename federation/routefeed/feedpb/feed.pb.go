@@ -933,15 +933,17 @@ func (x *Served) GetEndpoints() []string {
 }
 
 type Report struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
-	Advertise     string                 `protobuf:"bytes,2,opt,name=advertise,proto3" json:"advertise,omitempty"`
-	Local         string                 `protobuf:"bytes,3,opt,name=local,proto3" json:"local,omitempty"`
-	Applied       *TableVersion          `protobuf:"bytes,4,opt,name=applied,proto3" json:"applied,omitempty"`
-	Paths         []*Path                `protobuf:"bytes,5,rep,name=paths,proto3" json:"paths,omitempty"`
-	FailedPorts   []*FailedPort          `protobuf:"bytes,6,rep,name=failed_ports,json=failedPorts,proto3" json:"failed_ports,omitempty"`
-	Draining      bool                   `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
-	TrustErrors   map[string]string      `protobuf:"bytes,8,rep,name=trust_errors,json=trustErrors,proto3" json:"trust_errors,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Instance    string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Advertise   string                 `protobuf:"bytes,2,opt,name=advertise,proto3" json:"advertise,omitempty"`
+	Local       string                 `protobuf:"bytes,3,opt,name=local,proto3" json:"local,omitempty"`
+	Applied     *TableVersion          `protobuf:"bytes,4,opt,name=applied,proto3" json:"applied,omitempty"`
+	Paths       []*Path                `protobuf:"bytes,5,rep,name=paths,proto3" json:"paths,omitempty"`
+	FailedPorts []*FailedPort          `protobuf:"bytes,6,rep,name=failed_ports,json=failedPorts,proto3" json:"failed_ports,omitempty"`
+	Draining    bool                   `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
+	TrustErrors map[string]string      `protobuf:"bytes,8,rep,name=trust_errors,json=trustErrors,proto3" json:"trust_errors,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Absent from gateways that do not count: that is unknown, not zero.
+	Uses          *Uses `protobuf:"bytes,9,opt,name=uses,proto3" json:"uses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1032,6 +1034,127 @@ func (x *Report) GetTrustErrors() map[string]string {
 	return nil
 }
 
+func (x *Report) GetUses() *Uses {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+// Uses leaves out the ports at which nothing goes on.
+type Uses struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ports         []*PortUse             `protobuf:"bytes,1,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Uses) Reset() {
+	*x = Uses{}
+	mi := &file_feedpb_feed_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Uses) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Uses) ProtoMessage() {}
+
+func (x *Uses) ProtoReflect() protoreflect.Message {
+	mi := &file_feedpb_feed_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Uses.ProtoReflect.Descriptor instead.
+func (*Uses) Descriptor() ([]byte, []int) {
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Uses) GetPorts() []*PortUse {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+type PortUse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Port     *ServicePort           `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"`
+	InFlight uint32                 `protobuf:"varint,2,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// Streams of peers over the last 10 s: those that ended, and those of them that failed.
+	Ended         uint32 `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	Failed        uint32 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PortUse) Reset() {
+	*x = PortUse{}
+	mi := &file_feedpb_feed_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortUse) ProtoMessage() {}
+
+func (x *PortUse) ProtoReflect() protoreflect.Message {
+	mi := &file_feedpb_feed_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortUse.ProtoReflect.Descriptor instead.
+func (*PortUse) Descriptor() ([]byte, []int) {
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PortUse) GetPort() *ServicePort {
+	if x != nil {
+		return x.Port
+	}
+	return nil
+}
+
+func (x *PortUse) GetInFlight() uint32 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *PortUse) GetEnded() uint32 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+func (x *PortUse) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
 type Path struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -1053,7 +1176,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_feedpb_feed_proto_msgTypes[14]
+	mi := &file_feedpb_feed_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1188,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_feedpb_feed_proto_msgTypes[14]
+	mi := &file_feedpb_feed_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1201,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_feedpb_feed_proto_rawDescGZIP(), []int{14}
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Path) GetCluster() string {
@@ -1175,7 +1298,7 @@ type FailedPort struct {
 
 func (x *FailedPort) Reset() {
 	*x = FailedPort{}
-	mi := &file_feedpb_feed_proto_msgTypes[15]
+	mi := &file_feedpb_feed_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1310,7 @@ func (x *FailedPort) String() string {
 func (*FailedPort) ProtoMessage() {}
 
 func (x *FailedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_feedpb_feed_proto_msgTypes[15]
+	mi := &file_feedpb_feed_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1323,7 @@ func (x *FailedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedPort.ProtoReflect.Descriptor instead.
 func (*FailedPort) Descriptor() ([]byte, []int) {
-	return file_feedpb_feed_proto_rawDescGZIP(), []int{15}
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FailedPort) GetPort() *ServicePort {
@@ -1298,7 +1421,7 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"lastResort\"^\n" +
 	"\x06Served\x126\n" +
 	"\x04port\x18\x01 \x01(\v2\".causeway.routefeed.v1.ServicePortR\x04port\x12\x1c\n" +
-	"\tendpoints\x18\x02 \x03(\tR\tendpoints\"\xbf\x03\n" +
+	"\tendpoints\x18\x02 \x03(\tR\tendpoints\"\xf0\x03\n" +
 	"\x06Report\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1c\n" +
 	"\tadvertise\x18\x02 \x01(\tR\tadvertise\x12\x14\n" +
@@ -1307,10 +1430,18 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"\x05paths\x18\x05 \x03(\v2\x1b.causeway.routefeed.v1.PathR\x05paths\x12D\n" +
 	"\ffailed_ports\x18\x06 \x03(\v2!.causeway.routefeed.v1.FailedPortR\vfailedPorts\x12\x1a\n" +
 	"\bdraining\x18\a \x01(\bR\bdraining\x12Q\n" +
-	"\ftrust_errors\x18\b \x03(\v2..causeway.routefeed.v1.Report.TrustErrorsEntryR\vtrustErrors\x1a>\n" +
+	"\ftrust_errors\x18\b \x03(\v2..causeway.routefeed.v1.Report.TrustErrorsEntryR\vtrustErrors\x12/\n" +
+	"\x04uses\x18\t \x01(\v2\x1b.causeway.routefeed.v1.UsesR\x04uses\x1a>\n" +
 	"\x10TrustErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb8\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
+	"\x04Uses\x124\n" +
+	"\x05ports\x18\x01 \x03(\v2\x1e.causeway.routefeed.v1.PortUseR\x05ports\"\x8c\x01\n" +
+	"\aPortUse\x126\n" +
+	"\x04port\x18\x01 \x01(\v2\".causeway.routefeed.v1.ServicePortR\x04port\x12\x1b\n" +
+	"\tin_flight\x18\x02 \x01(\rR\binFlight\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\rR\x05ended\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\rR\x06failed\"\xb8\x02\n" +
 	"\x04Path\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
@@ -1345,7 +1476,7 @@ func file_feedpb_feed_proto_rawDescGZIP() []byte {
 	return file_feedpb_feed_proto_rawDescData
 }
 
-var file_feedpb_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_feedpb_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_feedpb_feed_proto_goTypes = []any{
 	(*GatewayMessage)(nil),  // 0: causeway.routefeed.v1.GatewayMessage
 	(*OperatorMessage)(nil), // 1: causeway.routefeed.v1.OperatorMessage
@@ -1361,11 +1492,13 @@ var file_feedpb_feed_proto_goTypes = []any{
 	(*Target)(nil),          // 11: causeway.routefeed.v1.Target
 	(*Served)(nil),          // 12: causeway.routefeed.v1.Served
 	(*Report)(nil),          // 13: causeway.routefeed.v1.Report
-	(*Path)(nil),            // 14: causeway.routefeed.v1.Path
-	(*FailedPort)(nil),      // 15: causeway.routefeed.v1.FailedPort
-	nil,                     // 16: causeway.routefeed.v1.Table.BundlesEntry
-	nil,                     // 17: causeway.routefeed.v1.Delta.BundlesEntry
-	nil,                     // 18: causeway.routefeed.v1.Report.TrustErrorsEntry
+	(*Uses)(nil),            // 14: causeway.routefeed.v1.Uses
+	(*PortUse)(nil),         // 15: causeway.routefeed.v1.PortUse
+	(*Path)(nil),            // 16: causeway.routefeed.v1.Path
+	(*FailedPort)(nil),      // 17: causeway.routefeed.v1.FailedPort
+	nil,                     // 18: causeway.routefeed.v1.Table.BundlesEntry
+	nil,                     // 19: causeway.routefeed.v1.Delta.BundlesEntry
+	nil,                     // 20: causeway.routefeed.v1.Report.TrustErrorsEntry
 }
 var file_feedpb_feed_proto_depIdxs = []int32{
 	13, // 0: causeway.routefeed.v1.GatewayMessage.report:type_name -> causeway.routefeed.v1.Report
@@ -1375,7 +1508,7 @@ var file_feedpb_feed_proto_depIdxs = []int32{
 	7,  // 4: causeway.routefeed.v1.Table.peers:type_name -> causeway.routefeed.v1.Peer
 	9,  // 5: causeway.routefeed.v1.Table.routes:type_name -> causeway.routefeed.v1.Route
 	12, // 6: causeway.routefeed.v1.Table.served:type_name -> causeway.routefeed.v1.Served
-	16, // 7: causeway.routefeed.v1.Table.bundles:type_name -> causeway.routefeed.v1.Table.BundlesEntry
+	18, // 7: causeway.routefeed.v1.Table.bundles:type_name -> causeway.routefeed.v1.Table.BundlesEntry
 	8,  // 8: causeway.routefeed.v1.Table.operators:type_name -> causeway.routefeed.v1.Operator
 	2,  // 9: causeway.routefeed.v1.Delta.base:type_name -> causeway.routefeed.v1.TableVersion
 	2,  // 10: causeway.routefeed.v1.Delta.version:type_name -> causeway.routefeed.v1.TableVersion
@@ -1384,7 +1517,7 @@ var file_feedpb_feed_proto_depIdxs = []int32{
 	5,  // 13: causeway.routefeed.v1.Delta.removed_routes:type_name -> causeway.routefeed.v1.ServicePort
 	12, // 14: causeway.routefeed.v1.Delta.served:type_name -> causeway.routefeed.v1.Served
 	5,  // 15: causeway.routefeed.v1.Delta.removed_served:type_name -> causeway.routefeed.v1.ServicePort
-	17, // 16: causeway.routefeed.v1.Delta.bundles:type_name -> causeway.routefeed.v1.Delta.BundlesEntry
+	19, // 16: causeway.routefeed.v1.Delta.bundles:type_name -> causeway.routefeed.v1.Delta.BundlesEntry
 	8,  // 17: causeway.routefeed.v1.Delta.operators:type_name -> causeway.routefeed.v1.Operator
 	6,  // 18: causeway.routefeed.v1.Peer.gateways:type_name -> causeway.routefeed.v1.GatewayAddress
 	5,  // 19: causeway.routefeed.v1.Route.port:type_name -> causeway.routefeed.v1.ServicePort
@@ -1392,17 +1525,20 @@ var file_feedpb_feed_proto_depIdxs = []int32{
 	11, // 21: causeway.routefeed.v1.Tier.targets:type_name -> causeway.routefeed.v1.Target
 	5,  // 22: causeway.routefeed.v1.Served.port:type_name -> causeway.routefeed.v1.ServicePort
 	2,  // 23: causeway.routefeed.v1.Report.applied:type_name -> causeway.routefeed.v1.TableVersion
-	14, // 24: causeway.routefeed.v1.Report.paths:type_name -> causeway.routefeed.v1.Path
-	15, // 25: causeway.routefeed.v1.Report.failed_ports:type_name -> causeway.routefeed.v1.FailedPort
-	18, // 26: causeway.routefeed.v1.Report.trust_errors:type_name -> causeway.routefeed.v1.Report.TrustErrorsEntry
-	5,  // 27: causeway.routefeed.v1.FailedPort.port:type_name -> causeway.routefeed.v1.ServicePort
-	0,  // 28: causeway.routefeed.v1.RouteFeed.Feed:input_type -> causeway.routefeed.v1.GatewayMessage
-	1,  // 29: causeway.routefeed.v1.RouteFeed.Feed:output_type -> causeway.routefeed.v1.OperatorMessage
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	16, // 24: causeway.routefeed.v1.Report.paths:type_name -> causeway.routefeed.v1.Path
+	17, // 25: causeway.routefeed.v1.Report.failed_ports:type_name -> causeway.routefeed.v1.FailedPort
+	20, // 26: causeway.routefeed.v1.Report.trust_errors:type_name -> causeway.routefeed.v1.Report.TrustErrorsEntry
+	14, // 27: causeway.routefeed.v1.Report.uses:type_name -> causeway.routefeed.v1.Uses
+	15, // 28: causeway.routefeed.v1.Uses.ports:type_name -> causeway.routefeed.v1.PortUse
+	5,  // 29: causeway.routefeed.v1.PortUse.port:type_name -> causeway.routefeed.v1.ServicePort
+	5,  // 30: causeway.routefeed.v1.FailedPort.port:type_name -> causeway.routefeed.v1.ServicePort
+	0,  // 31: causeway.routefeed.v1.RouteFeed.Feed:input_type -> causeway.routefeed.v1.GatewayMessage
+	1,  // 32: causeway.routefeed.v1.RouteFeed.Feed:output_type -> causeway.routefeed.v1.OperatorMessage
+	32, // [32:33] is the sub-list for method output_type
+	31, // [31:32] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_feedpb_feed_proto_init() }
@@ -1420,7 +1556,7 @@ func file_feedpb_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feedpb_feed_proto_rawDesc), len(file_feedpb_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
