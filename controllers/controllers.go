@@ -57,7 +57,7 @@ func Scheme() *runtime.Scheme {
 func All(mgr ctrl.Manager, d Deps) []Controller {
 	recorder, elected := mgr.GetEventRecorder("causeway-operator"), mgr.Elected()
 	return []Controller{
-		federation.NewController(mgr.GetClient(), mgr.GetAPIReader(), recorder, d.Engine, d.Namespace),
+		federation.NewController(mgr.GetClient(), mgr.GetAPIReader(), recorder, d.Engine, d.Namespace, elected),
 		export.NewController(mgr.GetClient(), recorder, d.Engine, elected),
 		serviceimport.NewController(mgr.GetClient(), recorder, d.Engine, elected),
 		policy.NewController(mgr.GetClient(), recorder, d.Engine),

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -47,15 +48,17 @@ type Controller struct {
 	events    events.EventRecorder
 	engine    Engine
 	namespace string
+	elected   <-chan struct{}
 	now       func() time.Time
 
 	kept  kept  // Reconcile only
 	leave leave // Reconcile only
 }
 
-// NewController returns a controller that Register starts. reader must not cache.
-func NewController(c client.Client, reader client.Reader, recorder events.EventRecorder, e Engine, namespace string) *Controller {
-	return &Controller{client: c, reader: reader, events: recorder, engine: e, namespace: namespace, now: time.Now}
+// NewController returns a controller that Register starts. reader must not cache; elected
+// closes when this replica becomes the leader.
+func NewController(c client.Client, reader client.Reader, recorder events.EventRecorder, e Engine, namespace string, elected <-chan struct{}) *Controller {
+	return &Controller{client: c, reader: reader, events: recorder, engine: e, namespace: namespace, elected: elected, now: time.Now}
 }
 
 // Name is the controller's name in logs and metrics.
@@ -63,10 +66,12 @@ func (c *Controller) Name() string { return "federation" }
 
 // Register adds the controller to mgr.
 func (c *Controller) Register(mgr ctrl.Manager) error {
+	everywhere := false // standbys configure their engines too
 	return ctrl.NewControllerManagedBy(mgr).Named(c.Name()).
 		For(&api.MeshFederation{}).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(c.ofGateway)).
-		WatchesRawSource(trigger.Source(trigger.Config{Signal: c.engine, Requests: c.all})).
+		WatchesRawSource(trigger.Source(trigger.Config{Signal: c.engine, Elected: c.elected, Requests: c.all})).
+		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
 		Complete(c)
 }
 
@@ -87,6 +92,9 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	inForce := oldest(list.Items)
+	if !trigger.Leading(c.elected) {
+		return ctrl.Result{}, c.stand(ctx, inForce)
+	}
 	i := slices.IndexFunc(list.Items, func(f api.MeshFederation) bool { return f.Name == req.Name })
 	if i < 0 {
 		if inForce == nil {

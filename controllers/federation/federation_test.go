@@ -77,7 +77,9 @@ func newRig(t *testing.T) *rig {
 
 // on makes the controller anew, as a restart of the operator does.
 func (r *rig) on(c client.Client, e Engine, namespace string) {
-	r.Controller = NewController(c, c, events.NewFakeRecorder(100), e, namespace)
+	elected := make(chan struct{})
+	close(elected)
+	r.Controller = NewController(c, c, events.NewFakeRecorder(100), e, namespace, elected)
 	r.now = func() time.Time { return r.at }
 }
 
