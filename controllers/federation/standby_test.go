@@ -3,12 +3,12 @@ package federation
 import (
 	"testing"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
 	"github.com/causeway-mesh/causeway/controllers/controllertest"
-	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 )
 
 func TestStandbyConfiguresItsEngineAndWritesNothing(t *testing.T) {
