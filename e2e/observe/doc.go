@@ -1,10 +1,10 @@
-// Package observe proves what is watched: the dashboard, the rules and the page of metrics,
-// with a Prometheus of the machine's.
+// Package observe proves what is watched: the dashboard and the rules, with a Prometheus of
+// the machine's.
 //
 // It owns how a dashboard's queries are read out of its JSON, how the sample configuration is
-// turned into one for a test, Prometheus' HTTP API, and the table of metrics in
-// docs/observability.md. It leaves to others where Prometheus runs, what it reaches, and
-// what a query must answer (e2e/mesh's tests), and how the metrics come about.
+// turned into one for a test, and Prometheus' HTTP API. It leaves to others where Prometheus
+// runs, what it reaches and what a query must answer (e2e/mesh's tests), and the page of
+// metrics (the package page).
 //
 // Everything may be called from any goroutine.
 //
