@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -296,12 +297,34 @@ func (w *watch) watched(t *testing.T) {
 			t.Errorf("%s was never true", name)
 		}
 	}
+	w.onPage(t)
 	causes := w.over(t, `sum by (from, cause) (causeway_engine_failovers_total{observer="eu-west", service="shop/checkout:80"})`)
 	if !slices.ContainsFunc(causes, func(s observe.Series) bool { return s["from"] == "us-east" && strings.HasSuffix(s["cause"], "Down") }) {
 		t.Errorf("no failover away from a dead us-east was counted: %v", causes)
 	}
 	t.Logf("true at some time: %v; failovers: %v", fired, causes)
 }
+
+// onPage: everything of ours that was scraped is on the page of metrics.
+func (w *watch) onPage(t *testing.T) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/observability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := w.LabelValues(t.Context(), `{__name__=~"causeway_.+"}`, "__name__")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no metric of ours was scraped: %v", err)
+	}
+	for _, name := range names {
+		if family := histogramPart.ReplaceAllString(name, ""); !bytes.Contains(page, []byte("| `"+family+"` |")) {
+			t.Errorf("docs/observability.md does not have %s", name)
+		}
+	}
+}
+
+// histogramPart is what a histogram adds to its name.
+var histogramPart = regexp.MustCompile(`_(bucket|sum|count)$`)
 
 // measured: each metric that a rule speaks of exists, and what it records has values.
 func (w *watch) measured(t *testing.T, r observe.Rule) {
