@@ -29,7 +29,7 @@ func Check(t testing.TB, registered prometheus.Collector, command string, write 
 	}
 	want := Table(metrics)
 	if write {
-		if err := os.WriteFile(File, []byte(before+want+after), 0o644); err != nil {
+		if err := os.WriteFile(File, []byte(before+want+after), 0o600); err != nil { // an existing file keeps its mode
 			t.Fatal(err)
 		}
 		return
