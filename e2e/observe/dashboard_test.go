@@ -1,7 +1,7 @@
 package observe
 
 import (
-	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -124,6 +124,10 @@ func TestVariablesAreFilledInOrNamed(t *testing.T) {
 }
 
 func TestRulesSayWhatHasHappenedAndWhatToDo(t *testing.T) {
+	page, err := os.ReadFile("../../docs/observability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	alerts := 0
 	for _, r := range rules(t) {
 		if r.Alert == "" {
@@ -133,9 +137,11 @@ func TestRulesSayWhatHasHappenedAndWhatToDo(t *testing.T) {
 		if r.Labels["severity"] == "" || r.Annotations["summary"] == "" || len(r.Annotations["description"]) < 80 {
 			t.Errorf("%s lacks severity, summary or a description of what to do: %v", r.Alert, r)
 		}
+		if !strings.Contains(string(page), "`"+r.Alert+"`") {
+			t.Errorf("docs/observability.md does not have %s", r.Alert)
+		}
 	}
 	if alerts == 0 {
 		t.Error("no alert was read")
 	}
-	t.Log(fmt.Sprint(alerts, " alerts"))
 }
