@@ -39,12 +39,16 @@ build: prerequisites ## build Causeway's own commands into bin/
 assets: prerequisites ## build the parts of a test cluster (API server, etcd, cert-manager …) into bin/
 	@hack/build.sh
 
+.PHONY: prometheus
+prometheus: ## Debian's prometheus and promtool, which the tests run the dashboard with; installed where one is root
+	@hack/prometheus.sh
+
 .PHONY: demo
 demo: assets build ## three clusters in three regions, a region dies, traffic moves; ONCE=1 exits afterwards
 	@exec "$(BIN)/causeway-demo"
 
 .PHONY: test
-test: assets build ## vet, unit tests, tests against a real API server, the chart, and three process clusters end to end
+test: assets build prometheus ## vet, unit tests, tests against a real API server, the chart, and three process clusters end to end
 	go vet ./... && go vet -tags e2ekind ./e2e/kind
 	go test $(RACE) -timeout 10m $(UNIT)
 	go test -timeout 10m ./federation/gossip # with the files that the race detector cannot bear
@@ -52,7 +56,7 @@ test: assets build ## vet, unit tests, tests against a real API server, the char
 	go test -count=1 -p 1 -timeout 15m ./e2e/testbed ./e2e/mesh
 
 .PHONY: unit
-unit: assets ## unit tests and tests against a real API server
+unit: assets prometheus ## unit tests and tests against a real API server
 	go test $(RACE) -timeout 10m $(UNIT)
 
 .PHONY: chart-test
@@ -60,7 +64,7 @@ chart-test: prerequisites ## chart, kustomize bases, images and release: rendere
 	cd hack/packaging && go vet ./... && go test -count=1 -timeout 5m ./... # what they read lies outside the module: no cache
 
 .PHONY: e2e
-e2e: assets build ## end-to-end tests on process clusters; RUN= selects, such as RUN=links
+e2e: assets build prometheus ## end-to-end tests on process clusters; RUN= selects, such as RUN=links
 	go test -count=1 -p 1 -v -timeout 15m $(if $(RUN),-run '(?i)$(RUN)') ./e2e/testbed ./e2e/mesh
 
 .PHONY: packaging-tools

@@ -12,3 +12,9 @@ import "embed"
 //
 //go:embed crd/*_*.yaml crd/mcs/*_*.yaml rbac/[^k]*.yaml samples/[^k]*.yaml
 var Files embed.FS
+
+// Observability holds what watches Causeway: grafana/ the dashboard, prometheus/ the rules
+// and configurations.
+//
+//go:embed grafana/*.json prometheus/*.yaml
+var Observability embed.FS

@@ -10,24 +10,20 @@ import (
 
 // legMetrics show the directed region × region matrix. Of several clusters in a region
 // the pair with the shortest round trip stands for the pair of regions.
-type legMetrics struct{ rtt, estimate, jitter, loss *prometheus.GaugeVec }
+type legMetrics struct{ rtt, estimate, jitter, loss *prometheus.Desc }
 
 func newLegMetrics() legMetrics {
-	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"from", "to"})
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, []string{"from", "to"}, nil)
 	}
 	return legMetrics{
-		rtt: gauge("causeway_engine_region_rtt_seconds", "Smoothed round trip from one region's gateways to another's, as the former measure it."),
-		estimate: gauge("causeway_engine_region_rtt_estimate_seconds",
+		rtt: desc("causeway_engine_region_rtt_seconds", "Smoothed round trip from one region's gateways to another's, as the former measure it."),
+		estimate: desc("causeway_engine_region_rtt_estimate_seconds",
 			"Round trip between two regions of which no two clusters measure it, by network coordinates; some 10 % off."),
-		jitter: gauge("causeway_engine_region_jitter_seconds", "Smoothed deviation of the round trip from one region to another."),
-		loss: gauge("causeway_engine_region_loss_ratio",
+		jitter: desc("causeway_engine_region_jitter_seconds", "Smoothed deviation of the round trip from one region to another."),
+		loss: desc("causeway_engine_region_loss_ratio",
 			"Part of the TCP segments from one region's gateways to another's that had to be sent again, 0 to 1, over about 100 s."),
 	}
-}
-
-func (m legMetrics) register(reg prometheus.Registerer) {
-	reg.MustRegister(m.rtt, m.estimate, m.jitter, m.loss)
 }
 
 // regionPair is a directed pair of regions.
@@ -57,19 +53,15 @@ func regionLegs(v *View) map[regionPair]federation.Leg {
 // legMaxAge is how old a measurement may be to be shown as one of now.
 const legMaxAge = 2 * time.Minute
 
-func (m legMetrics) set(v *View) {
-	m.rtt.Reset()
-	m.estimate.Reset()
-	m.jitter.Reset()
-	m.loss.Reset()
+func (m legMetrics) collect(show shower, v *View) {
 	for p, l := range regionLegs(v) {
 		from, to := string(p.from), string(p.to)
 		if l.Estimated {
-			m.estimate.WithLabelValues(from, to).Set(l.RTT.Seconds())
+			show(m.estimate, l.RTT.Seconds(), from, to)
 			continue
 		}
-		m.rtt.WithLabelValues(from, to).Set(l.RTT.Seconds())
-		m.jitter.WithLabelValues(from, to).Set(l.Jitter.Seconds())
-		m.loss.WithLabelValues(from, to).Set(l.Loss)
+		show(m.rtt, l.RTT.Seconds(), from, to)
+		show(m.jitter, l.Jitter.Seconds(), from, to)
+		show(m.loss, l.Loss, from, to)
 	}
 }

@@ -120,9 +120,10 @@ func TestEstimatesFillOnlyWhatNobodyMeasures(t *testing.T) {
 		{Member: federation.Member{Name: "c", Region: "north"}},
 	}}
 	reg := prometheus.NewRegistry()
-	m := newLegMetrics()
-	m.register(reg)
-	m.set(v)
+	m := newViewMetrics()
+	reg.MustRegister(m)
+	v.Leading = true
+	m.shown.Store(v)
 	lines := []string{
 		"causeway_engine_region_jitter_seconds from=east to=west 0",
 		"causeway_engine_region_loss_ratio from=east to=west 0",

@@ -45,7 +45,7 @@ func all() []base {
 // Generate brings everything under root up to date.
 func Generate(root string) error {
 	config := filepath.Join(root, "config")
-	if err := errors.Join(copyCRDs(config), copyRole(config)); err != nil {
+	if err := errors.Join(copyCRDs(config), copyFiles(config)); err != nil {
 		return err
 	}
 	c, err := chart.Load(filepath.Join(config, "chart"))

@@ -51,10 +51,15 @@ func labelled(crd string) string {
 	return strings.Replace(crd, "\n  name: ", "\n  labels:\n    "+partOf+"\n  name: ", 1)
 }
 
-func copyRole(config string) error {
-	data, err := os.ReadFile(filepath.Join(config, "rbac", "role.yaml"))
-	if err != nil {
-		return err
+// copyFiles fills the chart's files/, which templates take in as they are.
+func copyFiles(config string) error {
+	out := map[string]string{}
+	for _, path := range []string{"rbac/role.yaml", "prometheus/causeway-rules.yaml"} {
+		data, err := os.ReadFile(filepath.Join(config, path))
+		if err != nil {
+			return err
+		}
+		out[filepath.Base(path)] = string(data)
 	}
-	return replace(filepath.Join(config, "chart", "files"), map[string]string{"role.yaml": string(data)})
+	return replace(filepath.Join(config, "chart", "files"), out)
 }

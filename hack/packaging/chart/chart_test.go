@@ -47,6 +47,7 @@ cluster: {zone: a, jurisdiction: EU}
 seeds: [{cluster: us-east, addresses: ["10.1.0.1:15443"], trustDomain: us.example.org, bundle: "-----BEGIN CERTIFICATE-----"}]
 trustBundles: [{trustDomain: us.example.org, pem: "-----BEGIN CERTIFICATE-----"}]
 podMonitor: {enabled: true, labels: {release: prometheus}}
+prometheusRule: {enabled: true, labels: {release: prometheus}}
 networkPolicy: {adminFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}
 operator: &pods
   extraArgs: [--pprof]
