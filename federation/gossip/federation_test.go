@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/identity"
 	"github.com/causeway-mesh/causeway/federation/identity/identitytest"
@@ -163,4 +165,20 @@ func TestOnlyTheOwnerSpeaksForItself(t *testing.T) {
 	if west.refusals(t, refuseNotOwner) != 1 || west.refusals(t, refuseUnknown) != 1 {
 		t.Errorf("%v not its owner's, %v of an unknown type, want one each", west.refusals(t, refuseNotOwner), west.refusals(t, refuseUnknown))
 	}
+}
+
+// What is shown of a peer goes with it.
+func TestFormerPeerIsOffTheMetrics(t *testing.T) {
+	_, seats := four(t)
+	federate(t, seats...)
+	up := func() int {
+		n, err := testutil.GatherAndCount(seats[0].metrics, "causeway_gossip_link_up_ratio")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	await(t, "three links", func() bool { return up() == 3 })
+	seats[0].SetPeers(map[federation.ClusterName][]string{seats[1].cluster: {seats[1].address}})
+	await(t, "one link", func() bool { return up() == 1 })
 }

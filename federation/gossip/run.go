@@ -129,7 +129,19 @@ func (g *Gossip) reconcile(ctx context.Context, wg *sync.WaitGroup, cancels map[
 			l.connectCarried()
 			continue
 		}
-		wg.Go(func() { l.run(lctx) })
+		wg.Go(func() {
+			l.run(lctx)
+			g.forgetLink(c)
+		})
+	}
+}
+
+// forgetLink takes the series of a peer that is none any more off the metrics.
+func (g *Gossip) forgetLink(c federation.ClusterName) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.links[c] == nil {
+		g.metrics.links.DeleteLabelValues(string(c))
 	}
 }
 
