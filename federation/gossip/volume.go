@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"math"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -60,7 +61,10 @@ type volume struct {
 }
 
 func newVolume(epoch uint64, limit bounds) *volume {
-	return &volume{epoch: epoch, limit: limit, deltas: map[uint64]*filed{}, listed: map[federation.ServicePort]listing{}}
+	return &volume{
+		epoch: epoch, limit: limit, deltas: map[uint64]*filed{}, listed: map[federation.ServicePort]listing{},
+		covered: math.MinInt64, // not 0: what others pass on may be older than our own clock
+	}
 }
 
 func (v *volume) version() federation.Version {
