@@ -115,9 +115,14 @@ func (w *World) checkFresh(s *seat, c routing.Candidate, d routing.Decision, now
 }
 
 // downFor says whether nothing of a port is ready, and for how long its owner has said so.
+// A new leader does not say again what an earlier one has withdrawn.
 func (w *World) downFor(c int, p federation.ServicePort, now time.Duration) (time.Duration, bool) {
 	w.health.Lock()
 	defer w.health.Unlock()
 	h, live := w.clusters[c].said[p]
-	return now - max(w.clusters[c].since[p], w.clusters[c].seat.bornOr(now)), !live || h.Ready == 0
+	since, born := w.clusters[c].since[p], w.clusters[c].seat.bornOr(now)
+	if !live && since < born {
+		return 0, false
+	}
+	return now - max(since, born), h.Ready == 0
 }
