@@ -164,3 +164,20 @@ func TestOnlyTheOwnerSpeaksForItself(t *testing.T) {
 		t.Errorf("%v not its owner's, %v of an unknown type, want one each", west.refusals(t, refuseNotOwner), west.refusals(t, refuseUnknown))
 	}
 }
+
+// Who exports nothing is heard all the same.
+func TestWhoExportsNothingIsHeardToSpeak(t *testing.T) {
+	_, seats := four(t)
+	federate(t, seats...)
+	quiet, reader := seats[0], seats[1]
+	if age, heard := reader.Spoken()[quiet.cluster]; heard {
+		t.Errorf("it has said nothing, and spoke %s ago", age)
+	}
+	quiet.Publish(nil)
+	await(t, "its word", func() bool { _, heard := reader.Spoken()[quiet.cluster]; return heard })
+	began := time.Now()
+	await(t, "its renewal", func() bool { return time.Since(began) > time.Second && reader.Spoken()[quiet.cluster] < time.Second })
+	if held := reader.Records()[quiet.cluster]; len(held) > 0 {
+		t.Errorf("%v", held)
+	}
+}
