@@ -72,7 +72,7 @@ func (f Fault) String() string {
 // schedule draws count faults among n clusters that begin in [from, to) and last at
 // most longest.
 func schedule(rng *rand.Rand, n, count int, from, to, longest time.Duration) []Fault {
-	kinds := []Kind{Split, OneWay, Island, Lost, NoOperator, NewLeader, TwoLeaders, GatewayGone, GatewayHung, Slow, Lossy}
+	kinds := []Kind{Split, OneWay, Island, Lost, NoOperator, NewLeader, TwoLeaders, TwoLeaders, GatewayGone, GatewayHung, Slow, Lossy}
 	scopes := []Scope{Everything, GossipOnly, DataOnly}
 	var out []Fault
 	for range count {

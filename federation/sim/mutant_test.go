@@ -49,6 +49,7 @@ var mutants = []mutant{
 	}},
 	{"nothing repairs what was lost", "convergence", false, []edit{
 		{"../gossip/sync.go", "	left := maxAnswer\n", "	left := maxAnswer\n	theirs = nil\n"},
+		{"../gossip/link.go", "	missing, _ := g.archive.lacking(h, g.now())\n", "	missing := []*filed(nil)\n"},
 	}},
 	{"changes wait for the next beat", "told in time", false, []edit{
 		{"../gossip/sync.go", "	g.passOn(g.cfg.Cluster, f.batch, len(f.sealed))\n	for _, l := range g.links {", "	for _, l := range map[int]*link{} {"},
@@ -61,7 +62,7 @@ var mutants = []mutant{
 		{"../liveness/evidence.go", "StatementMaxAge = 5 * time.Second", "StatementMaxAge = 500 * time.Millisecond"},
 	}},
 	{"a silent path counts as up", "no verdict without proof", false, []edit{
-		{"../liveness/paths.go", "		s.state = routing.PathDown\n", "		s.state = routing.PathUp\n"},
+		{"../liveness/paths.go", "		s.state = routing.PathDown\n", "		s.state, s.up = routing.PathUp, 1\n"},
 	}},
 	{"a withdrawing policy keeps", "forbidden", false, []edit{
 		{"../routing/compute.go", "withdraw := d.OnPartition == federation.PartitionWithdraw ||\n		", "withdraw := "},

@@ -121,7 +121,7 @@ func (p *Plan) exports(c, service int) bool {
 // seconds after the last fault.
 func (p *Plan) drawChanges(rng *rand.Rand) {
 	end := p.faultsEnd() + 5*time.Second
-	for at := time.Second; at < end; at += between(rng, 50*time.Millisecond, 1500*time.Millisecond) {
+	for at := time.Second; at < end; at += between(rng, 20*time.Millisecond, 400*time.Millisecond) {
 		c := change{at: at, cluster: rng.IntN(p.Clusters), service: rng.IntN(services), load: uint16(rng.IntN(1000))} //nolint:gosec // small
 		switch rng.IntN(6) {
 		case 0:

@@ -172,7 +172,7 @@ func (s *seat) think() {
 
 func (s *seat) evidence(t thought, now time.Duration) map[federation.ClusterName]liveness.Evidence {
 	out := map[federation.ClusterName]liveness.Evidence{}
-	legs := s.gossip.Legs()
+	legs, spoken := s.gossip.Legs(), s.gossip.Spoken()
 	for c := range s.w.plan.Clusters {
 		if c == s.cluster {
 			continue
@@ -180,22 +180,19 @@ func (s *seat) evidence(t thought, now time.Duration) map[federation.ClusterName
 		name := clusterName(c)
 		out[name] = liveness.Evidence{
 			Self: clusterName(s.cluster), Others: s.w.plan.Clusters - 1, Paths: s.w.tunnels.report(s.cluster, c, now),
-			Member: liveness.Membership(t.members[name].Status), Owner: liveness.Owner{Age: youngest(t.records[name])},
+			Member: liveness.Membership(t.members[name].Status), Owner: liveness.Owner{Age: word(spoken, name)},
 			Legs: about(legs, name, clusterName(s.cluster)),
 		}
 	}
 	return out
 }
 
-// youngest is the age of the newest statement; negative without one.
-func youngest(records map[federation.ServicePort]federation.HeldRecord) time.Duration {
-	age := time.Duration(-1)
-	for _, r := range records {
-		if age < 0 || r.Age < age {
-			age = r.Age
-		}
+// word is the age of a cluster's newest statement; negative without one.
+func word(spoken map[federation.ClusterName]time.Duration, c federation.ClusterName) time.Duration {
+	if age, heard := spoken[c]; heard {
+		return age
 	}
-	return age
+	return -1
 }
 
 // about picks what bears on a peer: others' ways to it, and its own way to us.

@@ -60,8 +60,12 @@ type Violation struct {
 
 func (v Violation) String() string { return fmt.Sprintf("%s: %s: %s", v.At, v.Invariant, v.Text) }
 
-// enough violations end a world.
-const enough = 5
+const (
+	// enough violations of one invariant are kept.
+	enough = 2
+	// aftermath is how long a world goes on after the first one.
+	aftermath = 3 * time.Second
+)
 
 // Run lives a plan through and returns what was violated, the first first. It must be
 // called in a synctest bubble of its own, and ends everything that it starts.
@@ -72,7 +76,7 @@ func Run(t testing.TB, p Plan) []Violation {
 	for i := range p.Clusters {
 		w.begin(i)
 	}
-	for now := time.Duration(0); now < p.End() && len(w.found) < enough; {
+	for now := time.Duration(0); now < p.End() && !w.over(now); {
 		time.Sleep(step)
 		synctest.Wait()
 		now = w.now()
@@ -250,8 +254,19 @@ func (w *World) speaks(i int) bool {
 
 func (w *World) hears(from, to int) bool { return w.net.Open(siteOf(from), siteOf(to)) }
 
+// over says whether enough has been seen of what went wrong.
+func (w *World) over(now time.Duration) bool {
+	return len(w.found) > 0 && now > w.found[0].At+aftermath
+}
+
 func (w *World) fail(invariant, format string, args ...any) {
-	if len(w.found) < enough {
+	n := 0
+	for _, v := range w.found {
+		if v.Invariant == invariant {
+			n++
+		}
+	}
+	if n < enough {
 		w.found = append(w.found, Violation{At: w.now(), Invariant: invariant, Text: fmt.Sprintf(format, args...)})
 	}
 }
