@@ -105,7 +105,7 @@ func (m mutant) live(t *testing.T) string {
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the mutant: %v\n%s", err, text)
 	}
-	run := exec.Command(binary, "-test.run", "^TestWorlds$", "-test.failfast", "-test.parallel", "1", "-seeds", "12", "-out", dir)
+	run := exec.Command(binary, "-test.run", "^TestWorlds$", "-test.failfast", "-test.parallel", "1", "-seeds", "10", "-out", dir)
 	text, err := run.CombinedOutput()
 	if err == nil {
 		t.Error("the mutant's worlds have seen nothing")
