@@ -7,6 +7,7 @@ import "time"
 type clean struct {
 	all    [][]time.Duration // everything between two clusters
 	path   [][]time.Duration // the data path alone
+	gossip [][]time.Duration // the ways between two living operators
 	broken [][]time.Duration // since when the data path has not been whole; 0 while it is
 	late   time.Duration     // when the world was last lossy or slow
 }
@@ -16,6 +17,7 @@ func newClean(n int) *clean {
 	for range n {
 		c.all = append(c.all, make([]time.Duration, n))
 		c.path = append(c.path, make([]time.Duration, n))
+		c.gossip = append(c.gossip, make([]time.Duration, n))
 		c.broken = append(c.broken, make([]time.Duration, n))
 	}
 	return c
@@ -47,9 +49,23 @@ func (c *clean) pair(w *World, a, b int, now time.Duration) {
 	default:
 		c.broken[a][b] = 0
 	}
-	if !good || !w.lives(a) || !w.lives(b) || w.clusters[a].seat.born+step >= now || !w.hears(a, b) || !w.hears(b, a) {
+	heard := w.lives(a) && w.lives(b) && w.clusters[a].seat.born+step < now && w.hears(a, b) && w.hears(b, a)
+	if !heard {
+		c.gossip[a][b] = now
+	}
+	if !heard || !good {
 		c.all[a][b] = now
 	}
+}
+
+// around says for how long a has had word of b by way of a third cluster.
+func (c *clean) around(a, b int, now time.Duration) (longest time.Duration) {
+	for via := range c.gossip {
+		if via != a && via != b {
+			longest = max(longest, now-max(c.gossip[a][via], c.gossip[via][b]))
+		}
+	}
+	return longest
 }
 
 // whole is for how long nothing has been wrong between a and b, as of now.

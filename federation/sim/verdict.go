@@ -25,7 +25,8 @@ func (w *World) checkVerdicts(s *seat, t thought, now time.Duration) {
 			continue
 		}
 		v := t.verdicts[clusterName(c)]
-		settled := w.clean.whole(s.cluster, c, now) > verdictSettles
+		settled := w.clean.whole(s.cluster, c, now) > verdictSettles ||
+			w.clean.around(s.cluster, c, now) > verdictSettles && w.clean.carried(s.cluster, c, now) > verdictSettles
 		held := v.Reason == liveness.ReasonFlapping && w.clean.carried(s.cluster, c, now) <= flapSettles
 		if settled && v.Kind != federation.Reachable && !held {
 			w.fail("no false verdict", "c%d calls c%d %s (%s: %s), which has been up for %s",
