@@ -51,13 +51,30 @@ demo: assets build ## three clusters in three regions, a region dies, traffic mo
 test: assets build prometheus ## vet, unit tests, tests against a real API server, the chart, and three process clusters end to end
 	go vet ./... && go vet -tags e2ekind ./e2e/kind
 	go test $(RACE) -timeout 10m $(UNIT)
-	go test -timeout 10m ./federation/gossip # with the files that the race detector cannot bear
+	go test -timeout 10m -skip '^TestWorlds$$' ./federation/gossip ./federation/sim/... # with the files that the race detector cannot bear
+	@$(MAKE) --no-print-directory sim SEEDS=20 SEED=
 	@$(MAKE) --no-print-directory chart-test
 	go test -count=1 -p 1 -timeout 15m ./e2e/testbed ./e2e/mesh
 
 .PHONY: unit
 unit: assets prometheus ## unit tests and tests against a real API server
 	go test $(RACE) -timeout 10m $(UNIT)
+
+# Without the race detector, which crashes in bubbles this large. A seed that fails is kept in out/sim.
+SEEDS ?= 20
+SIM   = go test -count=1 -timeout 24h ./federation/sim
+
+.PHONY: sim
+sim: prerequisites ## SEEDS (20) simulated federations with faults, invariants after every step; SEED= runs one again, REPEAT= times
+	$(SIM) -run '^TestWorlds$$' $(if $(SEED),-v) -args -out "$(CURDIR)/out/sim" -seeds $(SEEDS) $(if $(SEED),-seed $(SEED)) $(if $(REPEAT),-repeat $(REPEAT))
+
+.PHONY: sim-mutants
+sim-mutants: prerequisites ## production code with one thing broken in it, for each invariant of the simulation: each must be caught
+	$(SIM) -run '^TestBrokenMergesAreCaught$$' -v -args -mutants
+
+.PHONY: sim-orders
+sim-orders: prerequisites ## one set of signed health messages in 100,000 orders, with repetitions: one final state
+	go test -count=1 -timeout 1h ./federation/gossip -run '^TestEveryOrder' -args -schedules 100000
 
 .PHONY: chart-test
 chart-test: prerequisites ## chart, kustomize bases, images and release: rendered, linted, and the same bytes twice

@@ -381,3 +381,12 @@ func TestWordFromBeforeOurStartIsAsOldAsItIs(t *testing.T) {
 		t.Errorf("told a minute old, held for a second: %s", got)
 	}
 }
+
+// A reader that has only just begun is told of what is older than its own clock.
+func TestWhatIsOlderThanTheReaderStaysOld(t *testing.T) {
+	a, r, take := pair(t)
+	take(a.must(t, 2, 0), 20*time.Second, time.Second)
+	if got := age(r, 2*time.Second); got != 21*time.Second {
+		t.Errorf("age %s, told 20 s and held 1 s", got)
+	}
+}

@@ -182,3 +182,20 @@ func TestFormerPeerIsOffTheMetrics(t *testing.T) {
 	seats[0].SetPeers(map[federation.ClusterName][]string{seats[1].cluster: {seats[1].address}})
 	await(t, "one link", func() bool { return up() == 1 })
 }
+
+// Who exports nothing is heard all the same.
+func TestWhoExportsNothingIsHeardToSpeak(t *testing.T) {
+	_, seats := four(t)
+	federate(t, seats...)
+	quiet, reader := seats[0], seats[1]
+	if age, heard := reader.Spoken()[quiet.cluster]; heard {
+		t.Errorf("it has said nothing, and spoke %s ago", age)
+	}
+	quiet.Publish(nil)
+	await(t, "its word", func() bool { _, heard := reader.Spoken()[quiet.cluster]; return heard })
+	began := time.Now()
+	await(t, "its renewal", func() bool { return time.Since(began) > time.Second && reader.Spoken()[quiet.cluster] < time.Second })
+	if held := reader.Records()[quiet.cluster]; len(held) > 0 {
+		t.Errorf("%v", held)
+	}
+}

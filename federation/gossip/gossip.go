@@ -235,6 +235,27 @@ func (g *Gossip) Records() map[federation.ClusterName]map[federation.ServicePort
 	return out
 }
 
+// Spoken shows how long ago each other cluster's leader last spoke, at least: its beats
+// count although it may export nothing, so that Records has nothing of it. Who was never
+// heard is missing. The map is the caller's.
+func (g *Gossip) Spoken() map[federation.ClusterName]time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	out := make(map[federation.ClusterName]time.Duration, len(g.archive.volumes))
+	for c, v := range g.archive.volumes {
+		if c != g.cfg.Cluster && !g.unsignedHolds(c) {
+			out[c] = max(now-v.heard, 0)
+		}
+	}
+	for c, l := range g.book.clusters {
+		if g.unsignedHolds(c) && l.beat.Version.Sequence > 0 {
+			out[c] = max(now-l.beat.Base, 0)
+		}
+	}
+	return out
+}
+
 // heartbeat renews all that we have said: in one small message that any reader can
 // verify and pass on.
 func (g *Gossip) heartbeat() {
