@@ -27,7 +27,7 @@ func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.Clus
 		}
 		out[name] = liveness.Evidence{
 			Self: self, Others: len(e.state.Members) - 1, Paths: e.paths(name, now), Member: membership(know.members, name),
-			Owner:        liveness.Owner{Age: statementAge(know.records[name]), APIServerLost: m.APIServerLost},
+			Owner:        liveness.Owner{Age: know.silent(name), APIServerLost: m.APIServerLost},
 			Unregistered: len(m.Gateways) == 0, Legs: hints[name],
 		}
 	}
@@ -51,10 +51,14 @@ func (e *Engine) paths(peer federation.ClusterName, now time.Duration) []routing
 	return out
 }
 
-// statementAge is that of the youngest record; negative without one.
-func statementAge(records map[federation.ServicePort]federation.HeldRecord) time.Duration {
-	age := time.Duration(-1)
-	for _, r := range records {
+// silent is how long ago a peer's leader last spoke; negative if it was never heard. A
+// cluster that exports nothing beats all the same; one of version 1 has only its records.
+func (k knowledge) silent(name federation.ClusterName) time.Duration {
+	age, heard := k.spoken[name]
+	if !heard {
+		age = -1
+	}
+	for _, r := range k.records[name] {
 		if age < 0 || r.Age < age {
 			age = r.Age
 		}

@@ -17,6 +17,8 @@ import (
 type knowledge struct {
 	records map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord
 	members map[federation.ClusterName]gossip.MemberState
+	// spoken is how long ago each other cluster's leader last spoke.
+	spoken map[federation.ClusterName]time.Duration
 	// legs are what other clusters say of their ways, as they travel.
 	legs []federation.Leg
 	// estimate is what network coordinates say of a round trip.
@@ -39,7 +41,7 @@ func (e *Engine) round() {
 		}
 		e.seat.gossip.PublishLegs(e.ownLegs(now))
 		know.records, know.members, know.legs = e.seat.gossip.Records(), e.seat.gossip.Members(), e.seat.gossip.Legs()
-		know.estimate = e.seat.gossip.Estimate
+		know.spoken, know.estimate = e.seat.gossip.Spoken(), e.seat.gossip.Estimate
 	}
 	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
 	decisions := e.compute(know, now)

@@ -234,3 +234,23 @@ func TestFailoversNameWhyAClusterWasLeft(t *testing.T) {
 		}
 	}
 }
+
+func TestOwnerThatExportsNothingIsHeardByItsBeats(t *testing.T) {
+	held := func(age time.Duration) map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord {
+		return map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord{"us-west": {port: {Age: age}}}
+	}
+	spoke := map[federation.ClusterName]time.Duration{"us-west": time.Second}
+	for name, c := range map[string]struct {
+		know knowledge
+		want time.Duration
+	}{
+		"never heard":          {knowledge{}, -1},
+		"beats, no export":     {knowledge{spoken: spoke}, time.Second},
+		"records of version 1": {knowledge{records: held(2 * time.Second)}, 2 * time.Second},
+		"the younger counts":   {knowledge{spoken: spoke, records: held(3 * time.Second)}, time.Second},
+	} {
+		if got := c.know.silent("us-west"); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
