@@ -99,6 +99,8 @@ const (
 	// or late, when a stalled connection is gone round.
 	toldWithin = 500 * time.Millisecond
 	toldLate   = 4 * time.Second
+	// leaderSettles is how long a new leader takes to be connected: dials and handshakes.
+	leaderSettles = 2 * time.Second
 )
 
 // checkFresh (I1): what its owner says is down is no target for longer than that.
@@ -124,5 +126,5 @@ func (w *World) downFor(c int, p federation.ServicePort, now time.Duration) (tim
 	if !live && since < born {
 		return 0, false
 	}
-	return now - max(since, born), h.Ready == 0
+	return now - max(since, born+leaderSettles), h.Ready == 0
 }
