@@ -58,6 +58,10 @@ var mutants = []mutant{
 		{"../gossip/members.go", "		case n.joined && g.gone(c, now):\n			status = Dead\n", ""},
 		{"../gossip/members.go", "		case n.joined && g.list != nil:\n			status = Dead\n", "		case n.joined && g.list != nil:\n			status = Suspect\n"},
 	}},
+	{"one silence is a death", "no false death", false, []edit{
+		{"../gossip/silence.go", "	return votes > 0 && 2*votes >= voters\n", "	return true\n"},
+		{"../gossip/config.go", "SilenceAfter:      450 * time.Millisecond", "SilenceAfter:      100 * time.Millisecond"},
+	}},
 	{"an owner is given half a second to speak", "no false verdict", false, []edit{
 		{"../liveness/evidence.go", "StatementMaxAge = 5 * time.Second", "StatementMaxAge = 500 * time.Millisecond"},
 	}},
