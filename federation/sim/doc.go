@@ -26,6 +26,7 @@
 //	home first                without a policy, what is ready at home is served at home [I2]
 //	fail static               only the owner's word, a dead path under a policy that withdraws, or a
 //	                          policy's bound on ages takes out a target or puts it last [I3]
+//	quiet                     in the last seconds, long after the last fault, no choice changes [I6]
 //	never all off             without such a policy somebody is always left
 //	forbidden                 no target that its owner's word or a policy rules out
 //	convergence               after the faults all live clusters hold what each of them says

@@ -78,6 +78,9 @@ var mutants = []mutant{
 		{"../routing/compute.go", "		p.self = 0\n", ""},
 		{"../routing/compute.go", "		p.home = 0\n", "		p.home = 2\n"},
 	}},
+	{"round trips waver", "quiet", false, []edit{
+		{"../liveness/judge.go", "		RTT: h.RTT, Jitter: h.Jitter,", "		RTT: h.RTT * time.Duration(1+int64(now/time.Second+h.RTT/time.Millisecond)%3), Jitter: h.Jitter,"},
+	}},
 	{"a dead control plane counts as a dead path", "fail static", false, []edit{
 		{"../health.go", "return k == LinkDown || k == GatewayDown", "return k == ControlPlaneDown || k == LinkDown || k == GatewayDown"},
 	}},

@@ -19,6 +19,7 @@ func (w *World) checkTables(s *seat, t thought, now time.Duration) {
 			w.fail("table", "c%d has no route for %s", s.cluster, servicePort(i))
 			continue
 		}
+		w.checkQuiet(s, d, now)
 		route, targets := t.result.Table.Routes[servicePort(i)], 0
 		for _, tier := range route.Tiers {
 			targets += len(tier.Targets)
@@ -43,6 +44,23 @@ func (w *World) checkTables(s *seat, t thought, now time.Duration) {
 			w.fail("never all off", "c%d has no target for %s although %d clusters are not known to be down", s.cluster, d.Port, ready)
 		}
 	}
+}
+
+// quietFor is how long before the end of a world nothing moves any more: all faults have
+// ended, flaps are forgiven, and what is dead is old.
+const quietFor = 8 * time.Second
+
+// checkQuiet (I6): without a fault nobody chooses another cluster.
+func (w *World) checkQuiet(s *seat, d routing.Decision, now time.Duration) {
+	if now < w.plan.End()-quietFor {
+		return
+	}
+	won, _ := d.Winner()
+	key := choice{s.cluster, d.Port}
+	if old, chosen := w.watch.winners[key]; chosen && old != won.Cluster {
+		w.fail("quiet", "c%d has moved %s from %s to %s, and nothing has happened", s.cluster, d.Port, old, won.Cluster)
+	}
+	w.watch.winners[key] = won.Cluster
 }
 
 // keeps says whether a policy leaves a target with a dead path in the table.
