@@ -16,9 +16,10 @@ const (
 	Unknown MemberStatus = "Unknown"
 	// Alive: SWIM counts it, and our own link to it answers.
 	Alive MemberStatus = "Alive"
-	// Suspect: SWIM still counts it, but our own link to it is down or silent.
+	// Suspect: SWIM still counts it, but our own link to it is down or silent; or SWIM has
+	// given it up, and it answers us: others' word on a third one is a hint.
 	Suspect MemberStatus = "Suspect"
-	// Dead: it does not answer us, and half of the others say so too; or SWIM has given
+	// Dead: it does not answer us, and half of the others say so too, or SWIM has given
 	// it up, or it has left.
 	Dead MemberStatus = "Dead"
 )
@@ -75,7 +76,7 @@ func (g *Gossip) observe() {
 			status = Dead
 		case alive[c] && l != nil && l.answers(now):
 			status = Alive
-		case alive[c]:
+		case alive[c], n.joined && g.list != nil && l != nil && l.talks(now):
 			status = Suspect
 		case n.joined && g.list != nil:
 			status = Dead

@@ -38,6 +38,11 @@ func (l *link) quiet(now time.Duration) time.Duration {
 	}
 }
 
+// talks says whether the peer owes us no answer for longer than SilenceAfter.
+func (l *link) talks(now time.Duration) bool {
+	return l.heard.Load() > 0 && l.quiet(now) <= l.g.cfg.SilenceAfter
+}
+
 // owe notes that an answer is owed from now on.
 func (l *link) owe(now time.Duration) { l.asked.CompareAndSwap(0, int64(now)) }
 
@@ -47,8 +52,17 @@ func (l *link) answered(now time.Duration) {
 	l.asked.Store(0)
 }
 
-// listen looks for silence, tells others of it, and asks for itself where they do.
+// listen looks for silence, tells others of it, and asks one of them for the word of who
+// does not answer: it may be heard there.
 func (g *Gossip) listen() {
+	for _, c := range g.quieted() {
+		g.askAround(c)
+	}
+}
+
+// quieted lists the members that have not answered for another second, after telling
+// others of them.
+func (g *Gossip) quieted() (out []federation.ClusterName) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
@@ -63,11 +77,30 @@ func (g *Gossip) listen() {
 			continue
 		}
 		g.told[c] = now
+		out = append(out, c)
 		for _, other := range g.links {
 			if other != l && other.speaks.Load() == speaksSigned {
 				other.send(frameSilent, []byte(c))
 			}
 		}
+	}
+	return out
+}
+
+// askAround asks a member by chance, of those that answer, for what we lack of another one.
+func (g *Gossip) askAround(of federation.ClusterName) {
+	g.mu.Lock()
+	now := g.now()
+	var via *talk
+	for c, l := range g.links { // a map's order is chance enough
+		if c != of && l.speaks.Load() == speaksSigned && l.talks(now) {
+			via = l.talk
+			break
+		}
+	}
+	g.mu.Unlock()
+	if via != nil {
+		_ = via.ask(of) // a full queue drops, and the next second asks again
 	}
 }
 

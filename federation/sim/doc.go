@@ -21,10 +21,12 @@
 //	                          reached the reader, the time on the way aside
 //	no false verdict          who is up, ways, gateways and operators, is Reachable
 //	no verdict without proof  who has been cut off for longer than a proof counts is not
+//	no false death            gossip takes nobody for dead who has been up, while segments arrive in time
 //	told in time              what its owner says is not ready is no target after 500 ms and one way [I1]
 //	home first                without a policy, what is ready at home is served at home [I2]
 //	fail static               only the owner's word, a dead path under a policy that withdraws, or a
 //	                          policy's bound on ages takes out a target or puts it last [I3]
+//	quiet                     in the last seconds, long after the last fault, no choice changes [I6]
 //	never all off             without such a policy somebody is always left
 //	forbidden                 no target that its owner's word or a policy rules out
 //	convergence               after the faults all live clusters hold what each of them says

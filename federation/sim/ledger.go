@@ -53,6 +53,13 @@ func (l *ledger) note(r reign, own map[federation.ServicePort]federation.HeldRec
 	l.said[r] = append(all, s)
 }
 
+// began notes the first statement of a reign that has nothing to export: no record shows it.
+func (l *ledger) began(r reign, now time.Duration) {
+	if len(l.said[r]) == 0 {
+		l.said[r] = []statement{{sequence: 1, at: now}}
+	}
+}
+
 // at is the statement of a version.
 func (l *ledger) at(c federation.ClusterName, v federation.Version) (statement, bool) {
 	all := l.said[reign{c, v.Epoch}]

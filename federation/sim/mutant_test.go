@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{"merge raises what was withdrawn", "order", true, []edit{
 		{"../gossip/volume.go", "if held && old.version.Sequence > f.batch.Version.Sequence {", "if held && !old.withdrawn && old.version.Sequence > f.batch.Version.Sequence {"},
 	}},
-	{"merge stamps a record with the newest version", "stated", true, []edit{
+	{"merge stamps a record with the newest version", "stated", false, []edit{
 		{"../gossip/volume.go", "withdrawn: i.Withdrawn, version: f.batch.Version, made: f.made}", "withdrawn: i.Withdrawn, version: federation.Version{Epoch: v.epoch, Sequence: max(v.newest, f.batch.Version.Sequence)}, made: f.made}"},
 	}},
 	{"what is relayed is as young as its reader", "age", false, []edit{
@@ -58,6 +58,10 @@ var mutants = []mutant{
 		{"../gossip/members.go", "		case n.joined && g.gone(c, now):\n			status = Dead\n", ""},
 		{"../gossip/members.go", "		case n.joined && g.list != nil:\n			status = Dead\n", "		case n.joined && g.list != nil:\n			status = Suspect\n"},
 	}},
+	{"one silence is a death", "no false death", false, []edit{
+		{"../gossip/silence.go", "	return votes > 0 && 2*votes >= voters\n", "	return true\n"},
+		{"../gossip/config.go", "SilenceAfter:      450 * time.Millisecond", "SilenceAfter:      100 * time.Millisecond"},
+	}},
 	{"an owner is given half a second to speak", "no false verdict", false, []edit{
 		{"../liveness/evidence.go", "StatementMaxAge = 5 * time.Second", "StatementMaxAge = 500 * time.Millisecond"},
 	}},
@@ -73,6 +77,9 @@ var mutants = []mutant{
 	{"home is as good as any", "home first", false, []edit{
 		{"../routing/compute.go", "		p.self = 0\n", ""},
 		{"../routing/compute.go", "		p.home = 0\n", "		p.home = 2\n"},
+	}},
+	{"round trips waver", "quiet", false, []edit{
+		{"../liveness/judge.go", "		RTT: h.RTT, Jitter: h.Jitter,", "		RTT: h.RTT * time.Duration(1+int64(now/time.Second+h.RTT/time.Millisecond)%3), Jitter: h.Jitter,"},
 	}},
 	{"a dead control plane counts as a dead path", "fail static", false, []edit{
 		{"../health.go", "return k == LinkDown || k == GatewayDown", "return k == ControlPlaneDown || k == LinkDown || k == GatewayDown"},
@@ -105,8 +112,11 @@ func (m mutant) live(t *testing.T) string {
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the mutant: %v\n%s", err, text)
 	}
-	run := exec.Command(binary, "-test.run", "^TestWorlds$", "-test.failfast", "-test.parallel", "1", "-seeds", "10", "-out", dir)
-	text, err := run.CombinedOutput()
+	args := []string{"-test.run", "^TestWorlds$", "-test.failfast", "-test.parallel", "1", "-seeds", "20", "-out", dir}
+	if m.merge {
+		args = append(args, "-faults", "30") // the worse the network, the more there is to merge
+	}
+	text, err := exec.Command(binary, args...).CombinedOutput()
 	if err == nil {
 		t.Error("the mutant's worlds have seen nothing")
 	}

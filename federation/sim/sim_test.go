@@ -23,6 +23,7 @@ var (
 	seed   = flag.Uint64("seed", 0, "run this seed only; 0 runs -seeds of them")
 	seeds  = flag.Uint64("seeds", 20, "how many seeds, from 1")
 	repeat = flag.Int("repeat", 1, "how often each seed: goroutines of one moment run in any order")
+	faults = flag.Int("faults", 0, "how many faults a world has; 0 is the default")
 	out    = flag.String("out", "../../out/sim", "where failed seeds are kept")
 )
 
@@ -36,7 +37,11 @@ func TestWorlds(t *testing.T) {
 		for i := range *repeat {
 			t.Run(fmt.Sprintf("seed=%d#%d", s, i), func(t *testing.T) {
 				t.Parallel()
-				live(t, Draw(DefaultConfig(s)))
+				cfg := DefaultConfig(s)
+				if *faults > 0 {
+					cfg.Faults = *faults
+				}
+				live(t, Draw(cfg))
 			})
 		}
 	}

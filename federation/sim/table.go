@@ -19,6 +19,7 @@ func (w *World) checkTables(s *seat, t thought, now time.Duration) {
 			w.fail("table", "c%d has no route for %s", s.cluster, servicePort(i))
 			continue
 		}
+		w.checkQuiet(s, d, now)
 		route, targets := t.result.Table.Routes[servicePort(i)], 0
 		for _, tier := range route.Tiers {
 			targets += len(tier.Targets)
@@ -43,6 +44,23 @@ func (w *World) checkTables(s *seat, t thought, now time.Duration) {
 			w.fail("never all off", "c%d has no target for %s although %d clusters are not known to be down", s.cluster, d.Port, ready)
 		}
 	}
+}
+
+// quietFor is how long before the end of a world nothing moves any more: all faults have
+// ended, flaps are forgiven, and what is dead is old.
+const quietFor = 8 * time.Second
+
+// checkQuiet (I6): without a fault nobody chooses another cluster.
+func (w *World) checkQuiet(s *seat, d routing.Decision, now time.Duration) {
+	if now < w.plan.End()-quietFor {
+		return
+	}
+	won, _ := d.Winner()
+	key := choice{s.cluster, d.Port}
+	if old, chosen := w.watch.winners[key]; chosen && old != won.Cluster {
+		w.fail("quiet", "c%d has moved %s from %s to %s, and nothing has happened", s.cluster, d.Port, old, won.Cluster)
+	}
+	w.watch.winners[key] = won.Cluster
 }
 
 // keeps says whether a policy leaves a target with a dead path in the table.
@@ -99,6 +117,8 @@ const (
 	// or late, when a stalled connection is gone round.
 	toldWithin = 500 * time.Millisecond
 	toldLate   = 4 * time.Second
+	// leaderSettles is how long a new leader takes to be connected: dials and handshakes.
+	leaderSettles = 2 * time.Second
 )
 
 // checkFresh (I1): what its owner says is down is no target for longer than that.
@@ -124,5 +144,5 @@ func (w *World) downFor(c int, p federation.ServicePort, now time.Duration) (tim
 	if !live && since < born {
 		return 0, false
 	}
-	return now - max(since, born), h.Ready == 0
+	return now - max(since, born+leaderSettles), h.Ready == 0
 }

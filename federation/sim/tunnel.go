@@ -107,7 +107,7 @@ func (t *tunnels) follow(p *path, a, b int, now time.Duration) {
 	case !good && (stood >= detectAfter+roundTrip(a, b) || p.state != routing.PathUp):
 		p.state = routing.PathDown
 		p.refused, p.hung = network && t.gateways[b] == gatewayGone, network && t.gateways[b] == gatewayHung
-		p.unheard = p.unheard || t.gateways[b] == gatewayUp && t.carries(b, a) && !t.carries(a, b)
+		p.unheard = t.gateways[b] == gatewayUp && t.carries(b, a) && !t.carries(a, b)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/gossip"
 	"github.com/causeway-mesh/causeway/federation/liveness"
 )
 
@@ -24,6 +25,7 @@ func (w *World) checkVerdicts(s *seat, t thought, now time.Duration) {
 		if c == s.cluster {
 			continue
 		}
+		w.checkMember(s, c, t, now)
 		v := t.verdicts[clusterName(c)]
 		settled := w.clean.whole(s.cluster, c, now) > verdictSettles ||
 			w.clean.around(s.cluster, c, now) > verdictSettles && w.clean.carried(s.cluster, c, now) > verdictSettles
@@ -35,5 +37,18 @@ func (w *World) checkVerdicts(s *seat, t thought, now time.Duration) {
 		if broken := w.clean.severed(s.cluster, c, now); broken > proofSettles && v.Kind.Carries() {
 			w.fail("no verdict without proof", "c%d calls c%d %s (%s), whose path has been broken for %s", s.cluster, c, v.Kind, v.Reason, broken)
 		}
+	}
+}
+
+// checkMember: gossip takes nobody for dead who has been up, whatever others say. Lost and
+// late segments may look like death for a moment, and so may a hand-over of the lead: the
+// old leader has left.
+func (w *World) checkMember(s *seat, c int, t thought, now time.Duration) {
+	handed := now - w.clusters[c].seat.bornOr(now)
+	if w.clean.whole(s.cluster, c, now) <= verdictSettles || handed <= verdictSettles || !w.clean.punctual(verdictSettles, now) {
+		return
+	}
+	if m := t.members[clusterName(c)]; m.Status == gossip.Dead {
+		w.fail("no false death", "c%d takes c%d for dead in gossip for %s, which has been up for %s", s.cluster, c, m.Since, w.clean.whole(s.cluster, c, now))
 	}
 }

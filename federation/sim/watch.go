@@ -20,14 +20,20 @@ type mark struct {
 	withdrawn bool
 }
 
+// choice is what a consumer chooses a cluster for.
+type choice struct {
+	consumer int
+	port     federation.ServicePort
+}
+
 // watch remembers what readers have shown.
 type watch struct {
 	marks   map[view]mark
-	winners map[federation.ClusterName]map[federation.ServicePort]federation.ClusterName // in the quiet at the end
+	winners map[choice]federation.ClusterName // in the quiet at the end
 }
 
 func newWatch() *watch {
-	return &watch{marks: map[view]mark{}, winners: map[federation.ClusterName]map[federation.ServicePort]federation.ClusterName{}}
+	return &watch{marks: map[view]mark{}, winners: map[choice]federation.ClusterName{}}
 }
 
 // check asserts what must hold at every step of one reader, the newest leader of its cluster.

@@ -178,6 +178,7 @@ func (w *World) publish(s *seat, health map[federation.ServicePort]federation.He
 	w.write(s)
 	s.gossip.Publish(maps.Clone(health))
 	w.write(s)
+	w.ledger.began(reign{clusterName(s.cluster), s.epoch}, w.now())
 }
 
 // write notes in the ledger what a reign has said.
