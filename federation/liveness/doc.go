@@ -25,11 +25,11 @@
 //	up        otherwise                                     Reachable         Answers
 //	down      every host refuses                            GatewayDown       Refused
 //	down      every host answers, no gateway does           GatewayDown       Hung
+//	down      it does not speak, nobody reaches it, and     ClusterDown       NobodyReachesIt
+//	            gossip counts it dead or others say down
 //	down      its beats went on reaching us                 LinkDown          TheyDoNotHearUs
 //	down      it says that ours went on reaching it         LinkDown          WeDoNotHearThem
 //	down      another cluster reaches it                    LinkDown          OthersReachIt
-//	down      it does not speak, and gossip counts it dead  ClusterDown       NobodyReachesIt
-//	            or all others that can tell say down
 //	down      its owner spoke since, and all others that    GatewayDown       NobodyReachesIt
 //	            can tell say down
 //	down      otherwise                                     LinkDown          Silent

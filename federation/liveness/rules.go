@@ -76,14 +76,14 @@ func silent(e Evidence, paths summary) (federation.VerdictKind, string, string) 
 		return federation.GatewayDown, ReasonRefused, "its hosts refuse the connection: " + paths.cause
 	case paths.refused+paths.hung == paths.total:
 		return federation.GatewayDown, ReasonHung, "its hosts answer, its gateways do not: " + paths.cause
-	case paths.unheard:
+	case len(reach) == 0 && !e.Owner.speaks() && (e.Member == MemberDead || gone):
+		return federation.ClusterDown, ReasonNobodyReachesIt, "no tunnel answers and no other cluster hears it: " + paths.cause
+	case paths.unheard: // as it was when the path went down: what has died since is above
 		return federation.LinkDown, ReasonTheyDoNotHearUs, "one way only: they do not hear us, their beats went on coming: " + paths.cause
 	case e.hearsUs():
 		return federation.LinkDown, ReasonWeDoNotHearThem, "one way only: we do not hear them, they say that our beats went on coming: " + paths.cause
 	case len(reach) > 0:
 		return federation.LinkDown, ReasonOthersReachIt, fmt.Sprintf("no tunnel of ours answers, %s still reaches it: %s", names(reach), paths.cause)
-	case !e.Owner.speaks() && (e.Member == MemberDead || gone):
-		return federation.ClusterDown, ReasonNobodyReachesIt, "no tunnel answers and no other cluster hears it: " + paths.cause
 	case gone && e.Owner.spokeAfter(paths.silence):
 		return federation.GatewayDown, ReasonNobodyReachesIt, "its operator speaks, but no tunnel of any cluster answers: " + paths.cause
 	}
