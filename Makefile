@@ -135,6 +135,10 @@ bench-loss: prerequisites ## how often links that only lose segments are called 
 	@go test -count=1 -v -timeout 120m ./gateway/tunnel -run 'TestLossIsNotDeath$$' -args -lossy-pairs 12 \
 	  -lossy-hours $(or $(HOURS),5) -lossy-loss $(or $(LOSS),0.05) -lossy-out $(CURDIR)/out/bench | $(GOSSIP_LINES)
 
+.PHONY: bench-false-deaths
+bench-false-deaths: prerequisites ## how often gossip takes a member for dead that only loses 5 % of its segments; HOURS= (virtual, default 1)
+	@$(GOSSIP_BENCH) -run 'TestBenchFalseDeaths$$' -args $(if $(HOURS),-hours $(HOURS)) | $(GOSSIP_LINES)
+
 .PHONY: bench-footprint
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)

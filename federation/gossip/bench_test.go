@@ -30,6 +30,7 @@ var (
 	out   = cli.String("out", "", "directory in which samples are kept; empty keeps none")
 	flips = cli.Int("flips", 1000, "flips of each figure at 12 and 50 clusters; at 250 a quarter")
 	kills = cli.Int("kills", 40, "clusters that die for dead_cluster_known at 12; at 50 a quarter")
+	hours = cli.Float64("hours", 1, "virtual hours of false_deaths at 12 clusters; at 50 a fiftieth")
 	seed  = cli.Uint64("seed", 1, "of the worlds' losses")
 )
 
@@ -153,6 +154,38 @@ func TestBenchDeath(t *testing.T) {
 		figure("dead_memberlist_"+name+"_p50_ms", ms(quantile(theirs, 0.5)), "ms")
 		figure("dead_vs_memberlist_"+name+"_ratio", float64(quantile(theirs, 0.5))/float64(quantile(ours, 0.5)), "ratio")
 	}
+}
+
+// TestBenchFalseDeaths watches federations in which 5 % of segments are lost and nobody
+// dies: each moment at which a member takes another for dead is a false one.
+func TestBenchFalseDeaths(t *testing.T) {
+	for n, span := range map[int]time.Duration{12: time.Duration(*hours * float64(time.Hour)), 50: time.Duration(*hours * float64(time.Hour) / 50)} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, newWorld(0.05, *seed), n)
+			defer f.stop()
+			f.settled(t, time.Minute)
+			figure(fmt.Sprintf("false_deaths_virtual_hours_%d", n), span.Hours(), "h")
+			figure(fmt.Sprintf("false_deaths_%d", n), float64(f.falseDeaths(span)), "count")
+		})
+	}
+}
+
+// falseDeaths counts pairs in which one begins to take the other for dead.
+func (f *fleet) falseDeaths(d time.Duration) (count int) {
+	dead := map[[2]string]bool{}
+	for began := time.Now(); time.Since(began) < d; time.Sleep(100 * time.Millisecond) {
+		for _, x := range f.nodes {
+			for _, o := range f.nodes {
+				pair := [2]string{x.name, o.name}
+				is := x != o && x.deems(o.cfg.Cluster) == Dead
+				if is && !dead[pair] {
+					count++
+				}
+				dead[pair] = is
+			}
+		}
+	}
+	return count
 }
 
 // plain is a member of memberlist as it comes, over datagrams that can be lost.
