@@ -92,8 +92,9 @@ func (w *World) lose(i int) (undo func()) {
 		return func() {}
 	}
 	c.lit = false
-	hosts := []*memnet.Host{c.seat.host}
-	for _, s := range c.olds {
+	var hosts []*memnet.Host
+	for _, s := range append(c.olds, c.seat) {
+		s.doomed.Store(true)
 		hosts = append(hosts, s.host)
 	}
 	w.net.Darken(siteOf(i), hosts...)
@@ -129,6 +130,7 @@ func (w *World) reign(f Fault) (undo func()) {
 	switch f.Kind {
 	case NoOperator:
 		w.net.Serve(siteOf(f.A), nil)
+		old.doomed.Store(true)
 		old.host.Kill()
 		old.cancel()
 		return func() {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -35,6 +36,7 @@ type seat struct {
 	host    *memnet.Host
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when Run and thinking have ended
+	doomed  atomic.Bool   // its host is about to die, and its listener with it
 
 	mu      sync.Mutex
 	held    map[federation.ClusterName]liveness.Held
@@ -113,7 +115,11 @@ func peerCluster(cs tls.ConnectionState) (federation.ClusterName, error) {
 func (s *seat) run(ctx context.Context) {
 	defer close(s.done)
 	var wg sync.WaitGroup
-	wg.Go(func() { s.w.note(s.gossip.Run(ctx)) })
+	wg.Go(func() {
+		if err := s.gossip.Run(ctx); !s.doomed.Load() {
+			s.w.note(err)
+		}
+	})
 	s.think()
 	tick := time.NewTicker(thinkEvery)
 	defer tick.Stop()
