@@ -77,7 +77,7 @@ func keys(t routing.Table) []tunnel.Key {
 			if i == federation.MaxGatewaysPerCluster {
 				break
 			}
-			out = append(out, tunnel.Key{Cluster: name, Instance: gw.Instance, Address: gw.Address})
+			out = append(out, tunnel.KeyOf(name, gw))
 		}
 	}
 	return out

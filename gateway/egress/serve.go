@@ -132,19 +132,15 @@ func (e *Egress) round(ctx context.Context, table *routing.Table, route routing.
 
 // lives says whether beats go through to a candidate.
 func (e *Egress) lives(cand balance.Candidate) bool {
-	p := e.deps.Paths.Path(keyOf(cand))
+	p := e.deps.Paths.Path(tunnel.KeyOf(cand.Cluster, cand.Gateway))
 	return p != nil && p.View().State == routing.PathUp
-}
-
-func keyOf(cand balance.Candidate) tunnel.Key {
-	return tunnel.Key{Cluster: cand.Cluster, Instance: cand.Gateway.Instance, Address: cand.Gateway.Address}
 }
 
 func (e *Egress) input(table *routing.Table, route routing.Route) balance.Input {
 	return balance.Input{
 		Self: table.Self, Route: route, Peers: table.Peers, Random: rand.Uint64N,
 		Path: func(c federation.ClusterName, g federation.GatewayAddress) balance.Path {
-			p := e.deps.Paths.Path(tunnel.Key{Cluster: c, Instance: g.Instance, Address: g.Address})
+			p := e.deps.Paths.Path(tunnel.KeyOf(c, g))
 			if p == nil {
 				return balance.Path{State: routing.PathUnknown}
 			}
@@ -178,7 +174,7 @@ func (e *Egress) try(ctx context.Context, table *routing.Table, route routing.Ro
 		c, err := e.dialEndpoint(ctx, table.Served[route.Port].Endpoints)
 		return upstream{endpoint: c}, err
 	}
-	path := e.deps.Paths.Path(keyOf(cand))
+	path := e.deps.Paths.Path(tunnel.KeyOf(cand.Cluster, cand.Gateway))
 	if path == nil {
 		return upstream{}, tunnel.ErrPathDown
 	}

@@ -22,6 +22,11 @@ type Key struct {
 	Address  string
 }
 
+// KeyOf names a cluster's gateway as the table has it.
+func KeyOf(c federation.ClusterName, g federation.GatewayAddress) Key {
+	return Key{Cluster: c, Instance: g.Instance, Address: g.Address}
+}
+
 // The reasons why a path has no tunnel to give.
 var (
 	ErrPathDown = errors.New("path to the peer gateway is down")
