@@ -14,7 +14,7 @@ import (
 const reportMaxAge = 5 * time.Second
 
 // evidence gathers what each witness says of each other member.
-func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.ClusterName]liveness.Evidence {
+func (e *Engine) evidence(know knowledge) map[federation.ClusterName]liveness.Evidence {
 	out := map[federation.ClusterName]liveness.Evidence{}
 	if e.settings == nil {
 		return out
@@ -26,7 +26,7 @@ func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.Clus
 			continue
 		}
 		out[name] = liveness.Evidence{
-			Self: self, Others: len(e.state.Members) - 1, Paths: e.paths(name, now), Member: membership(know.members, name),
+			Self: self, Others: len(e.state.Members) - 1, Paths: know.paths[name], Member: membership(know.members, name),
 			Owner:        liveness.Owner{Age: know.silent(name), APIServerLost: m.APIServerLost},
 			Unregistered: len(m.Gateways) == 0, Legs: hints[name],
 		}
@@ -34,18 +34,17 @@ func (e *Engine) evidence(know knowledge, now time.Duration) map[federation.Clus
 	return out
 }
 
-// paths are what our gateways say of one peer's, their reports' age added to silence.
-func (e *Engine) paths(peer federation.ClusterName, now time.Duration) []routing.PathReport {
-	var out []routing.PathReport
+// pathsByPeer are what our gateways say of each peer's, their reports' age added to
+// silence.
+func (e *Engine) pathsByPeer(now time.Duration) map[federation.ClusterName][]routing.PathReport {
+	out := map[federation.ClusterName][]routing.PathReport{}
 	for _, g := range e.gateways {
 		if !g.connected || now-g.heard > reportMaxAge {
 			continue
 		}
 		for _, p := range g.report.Paths {
-			if p.Cluster == peer {
-				p.Silence += now - g.heard
-				out = append(out, p)
-			}
+			p.Silence += now - g.heard
+			out[p.Cluster] = append(out[p.Cluster], p)
 		}
 	}
 	return out

@@ -13,14 +13,14 @@ import (
 
 // ownLegs are the ways from our cluster, by the peer's name: of several gateways the
 // nearest that answers counts, as in verdicts.
-func (e *Engine) ownLegs(now time.Duration) []federation.Leg {
+func (e *Engine) ownLegs(paths map[federation.ClusterName][]routing.PathReport) []federation.Leg {
 	var out []federation.Leg
 	for name := range e.state.Members {
 		if name == e.settings.Cluster {
 			continue
 		}
-		if paths := e.paths(name, now); len(paths) > 0 {
-			out = append(out, leg(e.settings.Cluster, name, paths))
+		if reports := paths[name]; len(reports) > 0 {
+			out = append(out, leg(e.settings.Cluster, name, reports))
 		}
 	}
 	slices.SortFunc(out, compareLegs)

@@ -23,6 +23,8 @@ type knowledge struct {
 	legs []federation.Leg
 	// estimate is what network coordinates say of a round trip.
 	estimate func(from, to federation.ClusterName) (time.Duration, bool)
+	// paths are what our gateways say of their ways to each peer.
+	paths map[federation.ClusterName][]routing.PathReport
 	// own is what this cluster says of its own service ports.
 	own map[federation.ServicePort]federation.Health
 }
@@ -33,17 +35,17 @@ func (e *Engine) round() {
 	defer e.mu.Unlock()
 	began := time.Now()
 	now := e.now()
-	know := knowledge{own: e.health(now), estimate: noEstimate}
+	know := knowledge{own: e.health(now), paths: e.pathsByPeer(now), estimate: noEstimate}
 	if e.seat != nil {
 		e.seat.gossip.SetPeers(e.peerAddresses())
 		if e.loaded(now) {
 			e.seat.gossip.Publish(know.own)
 		}
-		e.seat.gossip.PublishLegs(e.ownLegs(now))
+		e.seat.gossip.PublishLegs(e.ownLegs(know.paths))
 		know.records, know.members, know.legs = e.seat.gossip.Records(), e.seat.gossip.Members(), e.seat.gossip.Legs()
 		know.spoken, know.estimate = e.seat.gossip.Spoken(), e.seat.gossip.Estimate
 	}
-	e.verdicts = liveness.Judge(e.evidence(know, now), e.verdicts, now)
+	e.verdicts = liveness.Judge(e.evidence(know), e.verdicts, now)
 	decisions := e.compute(know, now)
 	moved := e.failovers.note(decisions)
 	next := e.snapshot(know, decisions, now)
@@ -180,7 +182,7 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		v.Members = append(v.Members, mv)
 	}
 	e.matrix.refresh(now, func() []federation.Leg {
-		return allLegs(v.Self, e.state.Members, e.ownLegs(now), know.legs, know.estimate)
+		return allLegs(v.Self, e.state.Members, e.ownLegs(know.paths), know.legs, know.estimate)
 	})
 	v.Legs, v.LegsAge = e.matrix.legs, now-e.matrix.made
 	slices.SortFunc(v.Members, func(a, b MemberView) int { return cmp.Compare(a.Name, b.Name) })
