@@ -224,7 +224,7 @@ func (e *Egress) await(ctx context.Context, s *tunnel.Stream, patience time.Dura
 		case <-s.Opened():
 			return sent, nil
 		case <-s.Done():
-			return sent, s.Err()
+			return sent, s.Refusal()
 		case <-more:
 			n, err := sendEarly(s, first, sent)
 			if err != nil {
@@ -239,6 +239,7 @@ func (e *Egress) await(ctx context.Context, s *tunnel.Stream, patience time.Dura
 	}
 }
 
+// sendEarly sends what has come since. It fails only where the peer has not accepted.
 func sendEarly(s *tunnel.Stream, first *early, sent int) (int, error) {
 	p, err := first.from(sent)
 	if err != nil {
@@ -249,13 +250,15 @@ func sendEarly(s *tunnel.Stream, first *early, sent int) (int, error) {
 	}
 	select {
 	case <-s.Done():
-		return sent, s.Err()
+		return sent, s.Refusal()
 	default:
 	}
 	if err := s.Early(p); err != nil {
 		select {
+		case <-s.Opened():
+			return sent, nil
 		case <-s.Done():
-			return sent, s.Err()
+			return sent, s.Refusal()
 		default:
 			return sent, err
 		}

@@ -63,6 +63,18 @@ func (s *Stream) Done() <-chan struct{} { return s.done }
 // Err is nil after a clean end. It may be called once Done is closed.
 func (s *Stream) Err() error { return s.err }
 
+// Refusal is why a stream has ended without the peer's acceptance: never nil then. It
+// is nil where the peer had accepted before the end, however soon that came: such a
+// stream must not be tried elsewhere. It may be called once Done is closed.
+func (s *Stream) Refusal() error {
+	select {
+	case <-s.opened:
+		return nil
+	default:
+		return s.failure()
+	}
+}
+
 // Await waits for the answer to OPEN: nil is OPENED, a *NackError a refusal,
 // anything else silence or the end of the tunnel.
 func (s *Stream) Await(ctx context.Context) error {
@@ -70,10 +82,7 @@ func (s *Stream) Await(ctx context.Context) error {
 	case <-s.opened:
 		return nil
 	case <-s.done:
-		if s.err == nil {
-			return ErrClosed
-		}
-		return s.err
+		return s.Refusal()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -106,3 +106,19 @@ func TestIncomingEndsWhenItsRefusalCannotBeWritten(t *testing.T) {
 		}
 	})
 }
+
+func TestAStreamThatBreaksOnceAcceptedWasAccepted(t *testing.T) {
+	broke := errors.New("broke")
+	for range 64 { // Go selects at random
+		accepted, refused := newStream(nil), newStream(nil)
+		close(accepted.opened)
+		accepted.end(broke)
+		refused.end(broke)
+		if err := accepted.Await(t.Context()); err != nil {
+			t.Fatalf("the accepted one: %v", err)
+		}
+		if err := refused.Await(t.Context()); !errors.Is(err, broke) {
+			t.Fatalf("the other: %v", err)
+		}
+	}
+}
