@@ -1,10 +1,5 @@
 package federation
 
-import (
-	"slices"
-	"time"
-)
-
 // Member is one cluster's registration in the federation: durable, in the
 // policy store, written by the cluster itself.
 type Member struct {
@@ -68,67 +63,3 @@ const (
 	UDP  Protocol = "UDP"
 	SCTP Protocol = "SCTP"
 )
-
-// PolicyID names a policy by the cluster that authored it and the name it has there.
-type PolicyID struct {
-	Origin    ClusterName
-	Namespace string
-	Name      string
-}
-
-func (p PolicyID) String() string {
-	return string(p.Origin) + ":" + p.Namespace + "/" + p.Name
-}
-
-// Policy is a RoutingPolicy as the policy store holds it.
-type Policy struct {
-	ID PolicyID
-	// Targets are the services it speaks of, all in the policy's namespace.
-	Targets []ServiceName
-	// Regions is the order of preference, first is best. A consumer's own region
-	// has no privilege beyond its place in the list.
-	Regions []Region
-	// OnPartition says what becomes of a target whose data path is dead.
-	OnPartition PartitionPolicy
-	// MaxRecordAge is how old a cluster's health record may be for it to stay a target;
-	// 0 is no bound: an old record counts until its owner says otherwise.
-	MaxRecordAge time.Duration
-	// Order is the place in the global order; the lowest wins a conflict.
-	Order uint64
-	// Revision is the store's revision of the last change.
-	Revision uint64
-	// Generation is the origin object's metadata.generation at publication.
-	Generation int64
-}
-
-// PartitionPolicy is what becomes of a target whose data path is dead: LinkDown,
-// GatewayDown or ClusterDown, whatever its owner says.
-type PartitionPolicy string
-
-// The partition policies. None of them keeps a gateway from going round a tunnel that
-// it finds dead itself.
-const (
-	// PartitionKeep leaves it in its place.
-	PartitionKeep PartitionPolicy = "Keep"
-	// PartitionDemote tries it last. The default: an empty PartitionPolicy is read so.
-	PartitionDemote PartitionPolicy = "Demote"
-	// PartitionWithdraw takes it out, be it the last one.
-	PartitionWithdraw PartitionPolicy = "Withdraw"
-	// PartitionWithdrawWithQuorum takes it out once more than half of the clusters beside
-	// it find it dead, and tries it last until then.
-	PartitionWithdrawWithQuorum PartitionPolicy = "WithdrawWithQuorum"
-)
-
-// Or is p, or the default.
-func (p PartitionPolicy) Or() PartitionPolicy {
-	if p == "" {
-		return PartitionDemote
-	}
-	return p
-}
-
-// SameRules says whether two policies ask the same of a target, so that their authors
-// are co-authors.
-func (p Policy) SameRules(o Policy) bool {
-	return slices.Equal(p.Regions, o.Regions) && p.OnPartition.Or() == o.OnPartition.Or() && p.MaxRecordAge == o.MaxRecordAge
-}

@@ -150,7 +150,7 @@ func labels(p federation.Policy) map[string]string {
 func specOf(p federation.Policy) api.EffectivePolicySpec {
 	spec := api.EffectivePolicySpec{
 		Origin: string(p.ID.Origin), PolicyName: p.ID.Name,
-		Generation: p.Generation, Order: int64(p.Order), Revision: int64(p.Revision),
+		Generation: p.Observed, Order: int64(p.Order), Revision: int64(p.Revision),
 		Targets: []string{}, Regions: []string{}, OnPartition: string(p.OnPartition.Or()),
 	}
 	if p.MaxRecordAge > 0 {
@@ -194,7 +194,7 @@ func overridden(view *engine.View, p federation.Policy) (winner string, lost []s
 			if !slices.Contains(other.Targets, target) {
 				continue
 			}
-			if other.ID != p.ID && other.Order < p.Order && !other.SameRules(p) {
+			if other.ID != p.ID && other.Order < p.Order && !other.SameRules(p.Rules) {
 				if winner == "" {
 					winner = NameOf(other.ID)
 				}

@@ -46,8 +46,9 @@ func newRig(t *testing.T) *rig {
 // hold makes the store hold a policy of us-east; the lowest order comes first.
 func (r *rig) hold(name string, order uint64, targets []string, regions ...federation.Region) federation.Policy {
 	p := federation.Policy{
-		ID:         federation.PolicyID{Origin: "us-east", Namespace: r.namespace, Name: name},
-		Generation: 3, Order: order, Revision: 100 + order, Regions: regions,
+		ID:    federation.PolicyID{Origin: "us-east", Namespace: r.namespace, Name: name},
+		Order: order, Revision: 100 + order, Observed: 3,
+		PolicyVersion: federation.PolicyVersion{Generation: 3, Rules: federation.Rules{Regions: regions}},
 	}
 	for _, target := range targets {
 		p.Targets = append(p.Targets, federation.ServiceName{Namespace: r.namespace, Name: target})

@@ -8,7 +8,9 @@ import (
 )
 
 func TestRulesOfAPolicyAreShown(t *testing.T) {
-	spec := specOf(federation.Policy{OnPartition: federation.PartitionWithdraw, MaxRecordAge: time.Minute})
+	spec := specOf(federation.Policy{PolicyVersion: federation.PolicyVersion{
+		Rules: federation.Rules{OnPartition: federation.PartitionWithdraw, MaxRecordAge: time.Minute},
+	}})
 	if spec.OnPartition != "Withdraw" || spec.MaxRecordAge == nil || spec.MaxRecordAge.Duration != time.Minute {
 		t.Errorf("%+v", spec)
 	}

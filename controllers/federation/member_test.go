@@ -221,7 +221,10 @@ func publishAll(t *testing.T, export func(context.Context, mesh.Export) (mesh.Ex
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = policy(t.Context(), mesh.Policy{ID: mesh.PolicyID{Origin: of, Namespace: "shop", Name: "order"}, Targets: []mesh.ServiceName{service}, Regions: []mesh.Region{"us-east"}})
+	_, err = policy(t.Context(), mesh.Policy{
+		ID:            mesh.PolicyID{Origin: of, Namespace: "shop", Name: "order"},
+		PolicyVersion: mesh.PolicyVersion{Targets: []mesh.ServiceName{service}, Rules: mesh.Rules{Regions: []mesh.Region{"us-east"}}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -366,8 +366,11 @@ func TestPolicyOfTheClusterThatHoldsOurNameIsNotOurs(t *testing.T) {
 	other := store.Member("us-east", "uid-of-another")
 	r0 := newRig(t, newFake())
 	_, err := other.PutPolicy(t.Context(), federation.Policy{
-		ID: federation.PolicyID{Origin: "us-east", Namespace: r0.namespace, Name: "order"}, Generation: 1,
-		Targets: []federation.ServiceName{{Namespace: r0.namespace, Name: "checkout"}}, Regions: []federation.Region{"us-east"},
+		ID: federation.PolicyID{Origin: "us-east", Namespace: r0.namespace, Name: "order"},
+		PolicyVersion: federation.PolicyVersion{
+			Generation: 1, Targets: []federation.ServiceName{{Namespace: r0.namespace, Name: "checkout"}},
+			Rules: federation.Rules{Regions: []federation.Region{"us-east"}},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

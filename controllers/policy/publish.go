@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -116,7 +117,7 @@ func (c *Controller) resolve(ctx context.Context, policy *api.RoutingPolicy) err
 }
 
 func note(status *api.RoutingPolicyStatus, p federation.Policy) {
-	status.Order, status.Revision, status.PublishedGeneration = int64(p.Order), int64(p.Revision), p.Generation
+	status.Order, status.Revision, status.PublishedGeneration = int64(p.Order), int64(p.Revision), p.Observed
 }
 
 func staysInForce(status *api.RoutingPolicyStatus) string {
@@ -141,7 +142,8 @@ func unreachable(view *engine.View, err error) string {
 
 // wanted translates the spec into the federation's value.
 func wanted(view *engine.View, policy *api.RoutingPolicy) federation.Policy {
-	p := federation.Policy{ID: idOf(view, client.ObjectKeyFromObject(policy)), Generation: policy.Generation}
+	p := federation.Policy{ID: idOf(view, client.ObjectKeyFromObject(policy))}
+	p.Generation, p.Observed = policy.Generation, policy.Generation
 	for _, ref := range policy.Spec.TargetRefs {
 		p.Targets = append(p.Targets, federation.ServiceName{Namespace: policy.Namespace, Name: ref.Name})
 	}
@@ -170,7 +172,8 @@ func published(view *engine.View, id federation.PolicyID) *federation.Policy {
 }
 
 func same(have, want federation.Policy) bool {
-	return have.Generation == want.Generation && slices.Equal(have.Targets, want.Targets) && have.SameRules(want)
+	return have.Observed == want.Observed && have.Same(want.PolicyVersion) && have.Undo == want.Undo &&
+		have.Hold == want.Hold && reflect.DeepEqual(have.Rollout, want.Rollout)
 }
 
 // unknownRegions names the regions that no member has, and those that there are.
@@ -200,7 +203,7 @@ func unknownRegions(view *engine.View, regions []federation.Region) string {
 func conflict(view *engine.View, p federation.Policy) string {
 	for _, target := range p.Targets {
 		winner := oldest(view, target)
-		if winner == nil || winner.ID == p.ID || winner.Order >= p.Order || winner.SameRules(p) {
+		if winner == nil || winner.ID == p.ID || winner.Order >= p.Order || winner.SameRules(p.Rules) {
 			continue
 		}
 		return fmt.Sprintf("ServiceImport %q follows the older policy %s (order %d, this one has %d): change that one, or delete one of the two",

@@ -33,7 +33,10 @@ func TestUnknownRegionIsNamedWithThoseThatThereAre(t *testing.T) {
 func TestEarlierPolicyWinsAndIsNamed(t *testing.T) {
 	target := federation.ServiceName{Namespace: "shop", Name: "checkout"}
 	policy := func(name string, order uint64, regions ...federation.Region) federation.Policy {
-		return federation.Policy{ID: federation.PolicyID{Origin: "us-east", Namespace: "shop", Name: name}, Targets: []federation.ServiceName{target}, Regions: regions, Order: order}
+		return federation.Policy{
+			ID: federation.PolicyID{Origin: "us-east", Namespace: "shop", Name: name}, Order: order,
+			PolicyVersion: federation.PolicyVersion{Targets: []federation.ServiceName{target}, Rules: federation.Rules{Regions: regions}},
+		}
 	}
 	first, second, same := policy("first", 1, "us-east"), policy("second", 2, "us-west"), policy("same", 3, "us-east")
 	v := view()

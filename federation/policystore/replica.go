@@ -22,10 +22,14 @@ type replica struct {
 	members  map[string]federation.Member
 	exports  map[string]federation.Export
 	policies map[string]federation.Policy
+	rollouts map[string]federation.Rollout
 }
 
 func newReplica(k keys) *replica {
-	return &replica{k, map[string]federation.Member{}, map[string]federation.Export{}, map[string]federation.Policy{}}
+	return &replica{
+		keys: k, members: map[string]federation.Member{}, exports: map[string]federation.Export{},
+		policies: map[string]federation.Policy{}, rollouts: map[string]federation.Rollout{},
+	}
 }
 
 // put takes in a value; an error leaves the last good one of its key in place.
@@ -56,6 +60,12 @@ func (r *replica) put(i item) error {
 			return err
 		}
 		r.policies[i.key] = p
+	case "rollouts":
+		o, err := decodeRollout(at, i.value, i.revision)
+		if err != nil {
+			return err
+		}
+		r.rollouts[i.key] = o
 	}
 	return nil
 }
@@ -64,6 +74,7 @@ func (r *replica) remove(key string) {
 	delete(r.members, key)
 	delete(r.exports, key)
 	delete(r.policies, key)
+	delete(r.rollouts, key)
 }
 
 // retain removes what a full read no longer lists.
@@ -72,6 +83,7 @@ func (r *replica) retain(listed map[string]bool) {
 	maps.DeleteFunc(r.members, func(k string, _ federation.Member) bool { return gone(k) })
 	maps.DeleteFunc(r.exports, func(k string, _ federation.Export) bool { return gone(k) })
 	maps.DeleteFunc(r.policies, func(k string, _ federation.Policy) bool { return gone(k) })
+	maps.DeleteFunc(r.rollouts, func(k string, _ federation.Rollout) bool { return gone(k) })
 }
 
 // state is an immutable picture. It shares slices inside values with the replica,
@@ -81,10 +93,14 @@ func (r *replica) state(revision uint64) State {
 		Members:  make(map[federation.ClusterName]federation.Member, len(r.members)),
 		Exports:  make(map[federation.ServiceName][]federation.Export),
 		Policies: slices.Collect(maps.Values(r.policies)),
+		Rollouts: make(map[federation.PolicyID]federation.Rollout, len(r.rollouts)),
 		Revision: revision,
 	}
 	for _, m := range r.members {
 		s.Members[m.Name] = m
+	}
+	for _, o := range r.rollouts {
+		s.Rollouts[o.Policy] = o
 	}
 	for _, e := range r.exports {
 		s.Exports[e.Service] = append(s.Exports[e.Service], e)

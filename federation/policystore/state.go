@@ -12,6 +12,7 @@ type State struct {
 	Members  map[federation.ClusterName]federation.Member
 	Exports  map[federation.ServiceName][]federation.Export // by Order
 	Policies []federation.Policy                            // by Order
+	Rollouts map[federation.PolicyID]federation.Rollout
 	Revision uint64
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
 )
@@ -51,7 +50,7 @@ var errForeignKey = errors.New("unknown kind of key")
 
 // ref is a key taken apart.
 type ref struct {
-	kind            string // members, exports, policies
+	kind            string // members, exports, policies, rollouts
 	cluster         federation.ClusterName
 	namespace, name string
 }
@@ -70,7 +69,7 @@ func (k keys) parse(key string) (ref, error) {
 	switch {
 	case p[0] == "members" && len(p) == 2:
 		return ref{kind: p[0], cluster: federation.ClusterName(p[1])}, nil
-	case (p[0] == "exports" || p[0] == "policies") && len(p) == 4:
+	case (p[0] == "exports" || p[0] == "policies" || p[0] == "rollouts") && len(p) == 4:
 		return ref{kind: p[0], cluster: federation.ClusterName(p[1]), namespace: p[2], name: p[3]}, nil
 	}
 	return ref{}, errForeignKey
@@ -209,61 +208,4 @@ func decodeExport(r ref, data []byte) (federation.Export, error) {
 		e.Ports = append(e.Ports, federation.ExportedPort(p))
 	}
 	return e, nil
-}
-
-type policyValue struct {
-	header
-	Order      uint64              `json:"order"`
-	Targets    []targetValue       `json:"targets"`
-	Regions    []federation.Region `json:"regions"`
-	Generation int64               `json:"generation"`
-	// OnPartition and MaxRecordAge (a Go duration, "" is none) are written even when
-	// empty: encodeValue keeps fields that are left out. A reader of a version without
-	// them demotes and has no maximum age.
-	OnPartition  federation.PartitionPolicy `json:"onPartition"`
-	MaxRecordAge string                     `json:"maxRecordAge"`
-}
-
-type targetValue struct {
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-}
-
-func policyToValue(p federation.Policy) policyValue {
-	v := policyValue{header{schemaVersion}, p.Order, []targetValue{}, p.Regions, p.Generation, p.OnPartition, ""}
-	if p.MaxRecordAge > 0 {
-		v.MaxRecordAge = p.MaxRecordAge.String()
-	}
-	if v.Regions == nil {
-		v.Regions = []federation.Region{}
-	}
-	for _, t := range p.Targets {
-		v.Targets = append(v.Targets, targetValue(t))
-	}
-	return v
-}
-
-func decodePolicy(r ref, data []byte, revision uint64) (federation.Policy, error) {
-	var v policyValue
-	if err := decodeValue(data, &v); err != nil {
-		return federation.Policy{}, err
-	}
-	if v.Order == 0 {
-		return federation.Policy{}, errors.New("policy without order")
-	}
-	p := federation.Policy{
-		ID:    federation.PolicyID{Origin: r.cluster, Namespace: r.namespace, Name: r.name},
-		Order: v.Order, Regions: v.Regions, Generation: v.Generation, Revision: revision,
-		OnPartition: v.OnPartition,
-	}
-	if v.MaxRecordAge != "" {
-		var err error
-		if p.MaxRecordAge, err = time.ParseDuration(v.MaxRecordAge); err != nil || p.MaxRecordAge <= 0 {
-			return federation.Policy{}, fmt.Errorf("policy's maxRecordAge %q is no positive duration", v.MaxRecordAge)
-		}
-	}
-	for _, t := range v.Targets {
-		p.Targets = append(p.Targets, federation.ServiceName(t))
-	}
-	return p, nil
 }

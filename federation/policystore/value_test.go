@@ -12,8 +12,15 @@ import (
 // What was once said and is taken back must not live on in the field that is kept.
 func TestOptionalFieldsAreTakenBack(t *testing.T) {
 	policy := federation.Policy{
-		ID: federation.PolicyID{Origin: "a", Namespace: "n", Name: "p"}, Order: 1, Regions: []federation.Region{"r"}, Generation: 1, Revision: 7,
-		OnPartition: federation.PartitionWithdraw, MaxRecordAge: 90 * time.Second,
+		ID: federation.PolicyID{Origin: "a", Namespace: "n", Name: "p"}, Order: 1, Revision: 7, Observed: 3, Undo: 1, Hold: true,
+		PolicyVersion: federation.PolicyVersion{
+			Generation: 2, Rules: federation.Rules{Regions: []federation.Region{"r"}, OnPartition: federation.PartitionWithdraw, MaxRecordAge: 90 * time.Second},
+		},
+		History: []federation.PolicyVersion{{Generation: 1, Targets: []federation.ServiceName{{Namespace: "n", Name: "s"}}, Rules: federation.Rules{Regions: []federation.Region{"r", "q"}}}},
+		Rollout: &federation.RolloutPlan{
+			Waves: []federation.Wave{{Regions: []federation.Region{"r"}}, {Clusters: []federation.ClusterName{"a"}}},
+			Bake:  time.Minute, MaxErrors: federation.Measure{Known: true, PerMille: 10}, MaxLatency: time.Second,
+		},
 	}
 	member := federation.Member{Name: "a", Region: "r", InstanceID: "uid", APIServerLost: true}
 	var heldPolicy, heldMember []byte
@@ -34,6 +41,7 @@ func TestOptionalFieldsAreTakenBack(t *testing.T) {
 			t.Errorf("%v\n%s", err, d)
 		}
 		policy.OnPartition, policy.MaxRecordAge, member.APIServerLost = "", 0, false
+		policy.History, policy.Rollout, policy.Undo, policy.Hold = nil, nil, 0, false
 	}
 }
 

@@ -217,8 +217,10 @@ func (s *Store) DeleteExport(ctx context.Context, name federation.ServiceName) e
 	return s.remove(ctx, "delete_export", s.keys.export(s.cfg.Cluster, name))
 }
 
-// PutPolicy publishes a policy that this cluster authors and returns it with its
-// Order and Revision. An equal one is not written again.
+// PutPolicy publishes a policy that this cluster authors and returns it as the store
+// holds it then: with its Order, Revision and History, which are the store's to keep. An
+// equal one is not written again. A version that asks what the last one asked stays
+// that one, by its generation.
 func (s *Store) PutPolicy(ctx context.Context, p federation.Policy) (federation.Policy, error) {
 	if p.ID.Origin != s.cfg.Cluster || !keyPart(p.ID.Namespace) || !keyPart(p.ID.Name) {
 		return p, fmt.Errorf("publishing policy %s: not one of our cluster %q", p.ID, s.cfg.Cluster)
@@ -233,6 +235,7 @@ func (s *Store) PutPolicy(ctx context.Context, p federation.Policy) (federation.
 		old, _ := decodePolicy(at, b.value, 0)
 		order, fresh := place(old.Order, b)
 		p.Order, p.Revision = order, uint64(b.modified) //nolint:gosec // never negative
+		p = succeed(p, old)
 		value, err := encodeValue(policyToValue(p), b.value)
 		if err != nil || sameValue(value, b.value) {
 			return err
@@ -244,6 +247,21 @@ func (s *Store) PutPolicy(ctx context.Context, p federation.Policy) (federation.
 		return err
 	})
 	return p, err
+}
+
+// succeed makes p the successor of what the store holds; nothing has order 0.
+func succeed(p, old federation.Policy) federation.Policy {
+	p.Observed = max(p.Observed, p.Generation)
+	switch {
+	case old.Order == 0:
+		p.History = nil
+	case p.Same(old.PolicyVersion):
+		p.Generation, p.History = old.Generation, old.History
+	default:
+		earlier := append([]federation.PolicyVersion{old.PolicyVersion}, old.History...)
+		p.History = earlier[:min(len(earlier), federation.MaxPolicyHistory)]
+	}
+	return p
 }
 
 // DeletePolicy withdraws a policy that this cluster authored; one that is not

@@ -74,11 +74,16 @@ func TestDefaultOrderIsOwnClusterOwnRegionThenDistance(t *testing.T) {
 	}
 }
 
+// asks is a policy's version for checkout with an order of regions.
+func asks(regions ...federation.Region) federation.PolicyVersion {
+	return federation.PolicyVersion{Targets: []federation.ServiceName{checkout}, Rules: federation.Rules{Regions: regions}}
+}
+
 func TestPolicyOrderBeatsDistanceAndUnlistedRegionsComeLast(t *testing.T) {
 	in := world()
 	in.Policies = []federation.Policy{
-		{ID: federation.PolicyID{Origin: "us-west", Namespace: "shop", Name: "first"}, Targets: []federation.ServiceName{checkout}, Regions: []federation.Region{"us-west"}, Order: 1},
-		{ID: federation.PolicyID{Origin: "us-east", Namespace: "shop", Name: "later"}, Targets: []federation.ServiceName{checkout}, Regions: []federation.Region{"us-east"}, Order: 2},
+		{ID: federation.PolicyID{Origin: "us-west", Namespace: "shop", Name: "first"}, PolicyVersion: asks("us-west"), Order: 1},
+		{ID: federation.PolicyID{Origin: "us-east", Namespace: "shop", Name: "later"}, PolicyVersion: asks("us-east"), Order: 2},
 	}
 	if got, want := clusters(t, in), []federation.ClusterName{"us-west", "us-east"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v: the earlier policy decides", got, want)
@@ -130,7 +135,7 @@ func TestOwnersWordRemovesTarget(t *testing.T) {
 // A cold operator has heard nobody: it must neither empty nor reorder a table.
 func TestUnknownHealthKeepsTargetInItsPlace(t *testing.T) {
 	in := world()
-	in.Policies = []federation.Policy{{Targets: []federation.ServiceName{checkout}, Regions: []federation.Region{"us-east", "us-west"}, Order: 1}}
+	in.Policies = []federation.Policy{{PolicyVersion: asks("us-east", "us-west"), Order: 1}}
 	in.Health, in.Verdicts = nil, nil
 	if got, want := clusters(t, in), []federation.ClusterName{"us-east", "us-west"}; !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
@@ -179,7 +184,7 @@ func anyInputs(t *rapid.T) routing.Inputs {
 		in.Verdicts[n] = federation.Verdict{Kind: rapid.SampledFrom(kinds).Draw(t, "verdict"), RTT: time.Duration(rapid.IntRange(0, 200).Draw(t, "rtt")) * time.Millisecond}
 	}
 	if rapid.Bool().Draw(t, "policy") {
-		in.Policies = []federation.Policy{{Targets: []federation.ServiceName{checkout}, Regions: rapid.SliceOfNDistinct(rapid.SampledFrom(regions), 1, 3, rapid.ID[federation.Region]).Draw(t, "order")}}
+		in.Policies = []federation.Policy{{PolicyVersion: asks(rapid.SliceOfNDistinct(rapid.SampledFrom(regions), 1, 3, rapid.ID[federation.Region]).Draw(t, "order")...)}}
 	}
 	return in
 }

@@ -12,7 +12,7 @@ import (
 // ordered is the world with a policy; change sets what it says of partitions.
 func ordered(change func(*federation.Policy)) routing.Inputs {
 	in := world()
-	p := federation.Policy{Targets: []federation.ServiceName{checkout}, Regions: []federation.Region{"us-east", "us-west"}, Order: 1}
+	p := federation.Policy{PolicyVersion: asks("us-east", "us-west"), Order: 1}
 	change(&p)
 	in.Policies = []federation.Policy{p}
 	return in

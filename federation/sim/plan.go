@@ -83,14 +83,14 @@ func Draw(cfg Config) Plan {
 // policies: the first service has none, the others one each.
 func policies() []federation.Policy {
 	out := make([]federation.Policy, 0, services-1)
-	for i, p := range []federation.Policy{
+	for i, rules := range []federation.Rules{
 		{OnPartition: federation.PartitionKeep},
 		{OnPartition: federation.PartitionWithdraw},
 		{OnPartition: federation.PartitionWithdrawWithQuorum},
 		{MaxRecordAge: MaxRecordAge},
 	} {
-		p.ID = federation.PolicyID{Origin: "c0", Namespace: "shop", Name: fmt.Sprintf("p%d", i+1)}
-		p.Targets = []federation.ServiceName{serviceName(i + 1)}
+		p := federation.Policy{ID: federation.PolicyID{Origin: "c0", Namespace: "shop", Name: fmt.Sprintf("p%d", i+1)}}
+		p.Rules, p.Targets = rules, []federation.ServiceName{serviceName(i + 1)}
 		p.Regions, p.Order = []federation.Region{regions[i%len(regions)].name}, uint64(i+1) //nolint:gosec // small
 		out = append(out, p)
 	}
