@@ -206,6 +206,33 @@ func TestLaterPolicyNamesTheWinnerAndTheSameOrderIsNoConflict(t *testing.T) {
 	r.want("third", api.ConditionAccepted, metav1.ConditionTrue, api.ReasonAccepted)
 }
 
+func TestUndoAndPauseReachTheStore(t *testing.T) {
+	r := newRig(t, newFake())
+	r.create("order", "us-east")
+	r.reconcile("order")
+	annotate := func(key, value string) {
+		t.Helper()
+		p := r.get("order")
+		p.Annotations = map[string]string{key: value}
+		if err := kube.Update(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inStore := func() federation.Policy {
+		v := r.engine.View()
+		return *published(v, federation.PolicyID{Origin: v.Self, Namespace: r.namespace, Name: "order"})
+	}
+	annotate(api.AnnotationRolloutHold, "true")
+	if r.reconcile("order"); !inStore().Hold {
+		t.Error("a pause was not published")
+	}
+	annotate(api.AnnotationRolloutUndo, "1/9")
+	r.want("order", api.ConditionAccepted, metav1.ConditionFalse, api.ReasonInvalid, "generation 9 is not in the history")
+	if p := inStore(); p.Undo != 0 || !p.Hold {
+		t.Errorf("what was refused reached the store: %+v", p)
+	}
+}
+
 func TestMissingTargetIsAWarningOnly(t *testing.T) {
 	r := newRig(t, newFake())
 	r.create("order", "us-east")

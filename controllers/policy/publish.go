@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 	if have != nil {
 		note(status, *have)
 	}
+	fault := steer(&want, policy, have)
 	inStore := have != nil && same(*have, want)
 	if !view.Configured || view.Self == "" {
 		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "waits for a MeshFederation of this cluster to be in force", generation)
@@ -51,8 +53,12 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 	if inStore {
 		held(status, generation)
 	}
-	if fault := unknownRegions(view, want.Regions); fault != "" {
-		condition.False(&status.Conditions, api.ConditionAccepted, api.ReasonUnknownRegion, fault, generation)
+	reason := api.ReasonInvalid
+	if fault == "" {
+		reason, fault = api.ReasonUnknownRegion, cmp.Or(unknownRegions(view, want.Regions), unknownWaves(view, want.Rollout))
+	}
+	if fault != "" {
+		condition.False(&status.Conditions, api.ConditionAccepted, reason, fault, generation)
 		if !inStore { // else its region has gone since, and it is in force all the same
 			condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotAccepted, staysInForce(status), generation)
 		}

@@ -59,9 +59,14 @@ type EffectivePolicySpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	PolicyName string `json:"policyName"`
 
-	// generation of the origin's object at publication.
+	// generation of the origin's object that asked first for what holds here.
 	// +optional
 	Generation int64 `json:"generation,omitempty"`
+
+	// newestGeneration is the newest that the origin published. While it is rolled out in
+	// waves, another may hold here.
+	// +optional
+	NewestGeneration int64 `json:"newestGeneration,omitempty"`
 
 	// order is its place in the global order; the lowest wins a conflict.
 	// +required
@@ -98,6 +103,15 @@ type EffectivePolicySpec struct {
 
 // EffectivePolicyStatus says whether a policy is in force.
 type EffectivePolicyStatus struct {
+	// why tells in a sentence why this version holds here.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Why string `json:"why,omitempty"`
+
+	// rollout is how far the newest version has come in the federation.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
 	// conditions: Ready.
 	// +optional
 	// +listType=map
@@ -111,11 +125,13 @@ type EffectivePolicyStatus struct {
 }
 
 // Reasons of the condition Ready of an EffectivePolicy. True: InForce. False:
-// Overridden.
+// Overridden, AwaitingRollout.
 const (
 	// ReasonInForce: routing follows this policy for all its targets.
 	ReasonInForce = "InForce"
 	// ReasonOverridden: an older policy, in status.overriddenBy, holds at least one
 	// of the targets; the message names them.
 	ReasonOverridden = "Overridden"
+	// ReasonAwaitingRollout: the policy is new, and its rollout has not come here yet.
+	ReasonAwaitingRollout = "AwaitingRollout"
 )

@@ -178,7 +178,25 @@ type PolicyStore struct {
 	// missing Secret gives PolicyStoreReady=False, reason SecretNotFound.
 	// +required
 	TLSSecretRef SecretReference `json:"tlsSecretRef"`
+
+	// unsignedValues says what becomes of values that no cluster has signed, as versions
+	// before signatures wrote them. Refuse, the default: they do not count, and what was
+	// known before stays. Accept, while members of such a version are upgraded: they do.
+	// A wrong signature never counts.
+	// +optional
+	// +kubebuilder:default=Refuse
+	// +kubebuilder:validation:Enum=Refuse;Accept
+	UnsignedValues UnsignedValues `json:"unsignedValues,omitempty"`
 }
+
+// UnsignedValues is what becomes of the policy store's unsigned values.
+type UnsignedValues string
+
+// The choices of PolicyStore.UnsignedValues.
+const (
+	UnsignedRefuse UnsignedValues = "Refuse"
+	UnsignedAccept UnsignedValues = "Accept"
+)
 
 // StoreEndpoint is the URL of one etcd member.
 //

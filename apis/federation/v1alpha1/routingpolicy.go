@@ -98,7 +98,75 @@ type RoutingPolicySpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="maxRecordAge must lie between 10s and 168h"
 	MaxRecordAge *metav1.Duration `json:"maxRecordAge,omitempty"`
+
+	// rollout brings a change of this policy into force in waves of clusters, each watched
+	// before the next begins, and takes it back everywhere at once if a gate fails.
+	// Unset, the default: a change holds in all clusters at once.
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
+
+// Rollout is how a change comes into force. status.rollout tells how far it has come;
+// `causewayctl rollout` shows, pauses, resumes and undoes it.
+type Rollout struct {
+	// waves come one after the other, 1 to 16. Clusters that none of them names are one
+	// more wave, the last.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Waves []RolloutWave `json:"waves"`
+
+	// bake is how long a wave is watched, from when its clusters have the change until
+	// the next wave begins, 0s to 24h. Default 1m.
+	// +optional
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="bake must lie between 0s and 24h"
+	Bake *metav1.Duration `json:"bake,omitempty"`
+
+	// maxErrorRate is a gate: the part of the streams to the policy's targets that may
+	// fail while the change is rolled out, in percent with at most one decimal, such as
+	// "1%" or "0.5%". Unset is no gate.
+	// +optional
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]|[1-9][0-9])([.][0-9])?%$|^100%$')",message="maxErrorRate must be written in percent from 0% to 100% with at most one decimal, such as 0.5%"
+	MaxErrorRate string `json:"maxErrorRate,omitempty"`
+
+	// maxLatency is a gate: how long the policy's targets may take to accept a connection
+	// (the slowest of a hundred) in the clusters that have the change, 1ms to 1m. Unset is
+	// no gate.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1ms') && duration(self) <= duration('1m')",message="maxLatency must lie between 1ms and 1m"
+	MaxLatency *metav1.Duration `json:"maxLatency,omitempty"`
+}
+
+// RolloutWave names clusters.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.regions) && size(self.regions) > 0) || (has(self.clusters) && size(self.clusters) > 0)",message="a wave must name a region or a cluster"
+type RolloutWave struct {
+	// regions are those whose clusters belong to the wave, at most 16.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	Regions []RegionName `json:"regions,omitempty"`
+
+	// clusters belong to the wave by name, at most 64.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Clusters []ClusterName `json:"clusters,omitempty"`
+}
+
+// ClusterName is a member's name.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a cluster name must be a DNS label: lower-case letters, digits and '-', beginning and ending with a letter or digit"
+type ClusterName string
 
 // PartitionPolicy is what becomes of a cluster whose data path is dead.
 //
@@ -161,6 +229,68 @@ type RoutingPolicyStatus struct {
 	// metadata.generation while the newest spec is not accepted.
 	// +optional
 	PublishedGeneration int64 `json:"publishedGeneration,omitempty"`
+
+	// rollout is how far the newest version has come, while spec.rollout asks for waves.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
+	// history are the versions that the federation keeps, the newest first, at most 11.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=11
+	History []PolicyVersion `json:"history,omitempty"`
+}
+
+// RolloutStatus is how far a change of a policy has come.
+type RolloutStatus struct {
+	// phase is Pending (no coordinator has begun), Progressing, Paused, Completed or
+	// RolledBack.
+	Phase string `json:"phase"`
+
+	// generation is the version that is being brought into force, from the one that holds
+	// elsewhere; 0 is none.
+	Generation int64 `json:"generation"`
+	// +optional
+	From int64 `json:"from"`
+
+	// wave is the current one, counted from 1, of waves.
+	Wave  int32 `json:"wave"`
+	Waves int32 `json:"waves"`
+
+	// updated is in how many clusters the version is active, of total.
+	Updated int32 `json:"updated"`
+	Total   int32 `json:"total"`
+
+	// reason says in one word why, message in a sentence.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// PolicyVersion is what a policy asked for at one time.
+type PolicyVersion struct {
+	// generation of the object when this was first asked.
+	Generation int64 `json:"generation"`
+
+	// inForce marks the version that holds in this cluster.
+	// +optional
+	InForce bool `json:"inForce,omitempty"`
+
+	// targets and regions as they were.
+	// +listType=atomic
+	Targets []string `json:"targets"`
+	// +listType=atomic
+	Regions []string `json:"regions"`
+
+	// onPartition and maxRecordAge as they were.
+	// +optional
+	OnPartition string `json:"onPartition,omitempty"`
+	// +optional
+	// +kubebuilder:validation:Type=string
+	MaxRecordAge *metav1.Duration `json:"maxRecordAge,omitempty"`
 }
 
 // Condition types of a RoutingPolicy.
@@ -184,13 +314,14 @@ const (
 const (
 	// ReasonAccepted: the policy is in force, or will be once it is published.
 	ReasonAccepted = "Accepted"
-	// ReasonUnknownRegion: a region belongs to no member; the message lists the known
-	// ones. The last good revision stays in force.
+	// ReasonUnknownRegion: a region, or a cluster of a rollout's waves, is no member's; the
+	// message lists the known regions. The last good revision stays in force.
 	ReasonUnknownRegion = "UnknownRegion"
 	// ReasonConflict: an older policy, named in the message, speaks of a target with
 	// other rules: another order of regions, onPartition or maxRecordAge.
 	ReasonConflict = "Conflict"
-	// ReasonInvalid: the store or the engine refused the policy; the message says why.
+	// ReasonInvalid: the store or the engine refused the policy, or an annotation cannot
+	// be meant; the message says why.
 	ReasonInvalid = "Invalid"
 	// ReasonPublished: the newest spec is in the policy store.
 	ReasonPublished = "Published"

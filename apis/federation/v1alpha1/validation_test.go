@@ -160,6 +160,20 @@ func TestRoutingPolicyRefusals(t *testing.T) {
 		"maxRecordAge must lie between 10s and 168h": func(s *api.RoutingPolicySpec) {
 			s.MaxRecordAge = &metav1.Duration{Duration: 9 * time.Second}
 		},
+		"spec.rollout.waves": func(s *api.RoutingPolicySpec) { s.Rollout = &api.Rollout{} },
+		"a wave must name a region or a cluster": func(s *api.RoutingPolicySpec) {
+			s.Rollout = &api.Rollout{Waves: []api.RolloutWave{{}}}
+		},
+		"bake must lie between 0s and 24h": func(s *api.RoutingPolicySpec) {
+			s.Rollout = rollout()
+			s.Rollout.Bake = &metav1.Duration{Duration: 25 * time.Hour}
+		},
+		"maxErrorRate must be written in percent": func(s *api.RoutingPolicySpec) { s.Rollout = rollout(); s.Rollout.MaxErrorRate = "0.01" },
+		"maxLatency must lie between 1ms and 1m": func(s *api.RoutingPolicySpec) {
+			s.Rollout = rollout()
+			s.Rollout.MaxLatency = &metav1.Duration{Duration: 2 * time.Minute}
+		},
+		"a cluster name must be a DNS label":        func(s *api.RoutingPolicySpec) { s.Rollout = rollout(); s.Rollout.Waves[0].Clusters[0] = "US" },
 		"each ServiceImport may be named only once": func(s *api.RoutingPolicySpec) { s.TargetRefs = append(s.TargetRefs, s.TargetRefs[0]) },
 	} {
 		t.Run(says, func(t *testing.T) {
@@ -167,6 +181,29 @@ func TestRoutingPolicyRefusals(t *testing.T) {
 			change(&p.Spec)
 			refused(t, p, says)
 		})
+	}
+}
+
+func rollout() *api.Rollout {
+	return &api.Rollout{Waves: []api.RolloutWave{{Clusters: []api.ClusterName{"us-east"}}, {Regions: []api.RegionName{"eu-west"}}}}
+}
+
+func TestRolloutsAreTakenWithTheirDefaults(t *testing.T) {
+	for _, rate := range []string{"", "0%", "0.5%", "1%", "10.0%", "100%"} {
+		p := routingPolicy()
+		p.Spec.Rollout = rollout()
+		p.Spec.Rollout.MaxErrorRate = rate
+		if err := kube.Create(t.Context(), p); err != nil {
+			t.Errorf("%q: %v", rate, err)
+		} else if b := p.Spec.Rollout.Bake; b == nil || b.Duration != time.Minute {
+			t.Errorf("bake is %v by default", b)
+		}
+	}
+	for _, rate := range []string{"101%", "1.25%", "00%", "-1%", "100.5%"} {
+		p := routingPolicy()
+		p.Spec.Rollout = rollout()
+		p.Spec.Rollout.MaxErrorRate = rate
+		refused(t, p, "maxErrorRate must be written in percent")
 	}
 }
 

@@ -28,6 +28,16 @@ const (
 	// nothing; the condition CapacityValid tells.
 	AnnotationEndpointConnections = GroupName + "/endpoint-connections"
 
+	// AnnotationRolloutHold, on a RoutingPolicy, with the value "true", lets no further
+	// wave of its rollout begin; what holds stays. `causewayctl rollout pause` sets it.
+	AnnotationRolloutHold = GroupName + "/rollout-hold"
+
+	// AnnotationRolloutUndo, on a RoutingPolicy, "<from>/<to>", brings generation <to> of
+	// its history into force everywhere at once, for as long as <from> is the newest
+	// version. What is not in the history changes nothing; Accepted tells.
+	// `causewayctl rollout undo` sets it.
+	AnnotationRolloutUndo = GroupName + "/rollout-undo"
+
 	// Finalizer is set on MeshFederation, ServiceExport and RoutingPolicy, so that
 	// what was published is withdrawn before the object goes.
 	Finalizer = GroupName + "/withdraw"
