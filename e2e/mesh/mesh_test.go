@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ func TestThreeRegions(t *testing.T) {
 	s := newScene(t)
 	t.Run("kubectl shows every kind, ready", s.shows)
 	t.Run("causewayctl tells what the operator decided", s.tells)
+	t.Run("an edit of an EffectivePolicy is refused with a word on where to go", s.readOnly)
 	w := s.newWatch(t)
 	t.Run("Prometheus answers every query of a healthy federation's dashboard", w.watches)
 	t.Run("a lost region costs no request on a new connection", s.losesRegion)
@@ -92,6 +94,25 @@ func (s *scene) shows(t *testing.T) {
 		t.Errorf("RoutingPolicy is Accepted=%s", accepted)
 	}
 	t.Log("\n" + s.kubectl(t, "eu-west", "get", "serviceimports,routingpolicies,effectivepolicies,meshfederations", "-A"))
+}
+
+// readOnly waits for the refusal: an API server takes up admission policies in its own time.
+func (s *scene) readOnly(t *testing.T) {
+	patch := []string{"-n", "shop", "patch", "effectivepolicy", "eu-west.checkout", "--type=merge", "-p", `{"metadata":{"labels":{"tried":"yes"}}}`}
+	for name, c := range s.world.Clusters {
+		eventually(t, 30*time.Second, func() string {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			out, err := c.Kubectl(ctx, nil, patch...)
+			if err == nil {
+				return name + " takes an edit: " + out
+			}
+			if says := fmt.Sprint(out, err); !strings.Contains(says, `change the RoutingPolicy "checkout" in the cluster "eu-west"`) {
+				return name + " refuses it so: " + says
+			}
+			return ""
+		})
+	}
 }
 
 // ctl runs causewayctl inside the cluster's site.

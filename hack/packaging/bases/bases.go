@@ -20,6 +20,7 @@ type base struct {
 	dir       string
 	templates string // directory below templates/
 	only      string // one template of it; empty is all
+	except    string // one template that is left out
 	values    map[string]any
 	hooks     bool // Helm's annotations are taken out
 }
@@ -34,7 +35,7 @@ func plain(extra map[string]any) map[string]any {
 func all() []base {
 	nodePort := map[string]any{"gateway": map[string]any{"expose": map[string]any{"type": "NodePort"}}}
 	return []base{
-		{dir: "rbac", templates: "rbac", only: "binding.yaml"}, // role.yaml is controller-gen's
+		{dir: "rbac", templates: "rbac", except: "role.yaml"}, // which is controller-gen's
 		{dir: "operator", templates: "operator"},
 		{dir: "gateway", templates: "gateway"},
 		{dir: "cleanup", templates: "hooks", only: "cleanup.yaml", hooks: true},
@@ -80,7 +81,7 @@ func (b base) render(c *chart.Chart) (map[string]string, error) {
 	out := map[string]string{}
 	for name, text := range rendered {
 		dir, file := filepath.Split(name)
-		if filepath.Clean(dir) != b.templates || (b.only != "" && b.only != file) {
+		if filepath.Clean(dir) != b.templates || (b.only != "" && b.only != file) || file == b.except {
 			continue
 		}
 		if b.hooks {
