@@ -379,7 +379,7 @@ func TestBlackHoledPeerCostsNoNewConnectionAndResetsOldOnes(t *testing.T) {
 			t.Fatalf("a new connection: %q, %v", got, err)
 		}
 	}
-	_ = old.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = old.SetReadDeadline(time.Now().Add(30 * time.Second))
 	_, err = old.Read(make([]byte, 1))
 	var timeout net.Error
 	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
@@ -389,12 +389,12 @@ func TestBlackHoledPeerCostsNoNewConnectionAndResetsOldOnes(t *testing.T) {
 
 // refused says how the one port answers a TLS client.
 func refused(address string, config *tls.Config) error {
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 3 * time.Second}, "tcp", address, config)
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", address, config)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	// The gateway speaks first on a tunnel: HELLO. A refusal in TLS 1.3 comes as an
 	// alert at the first read.
 	_, err = c.Read(make([]byte, 1))
