@@ -14,7 +14,7 @@ import (
 // peers open, on their tunnels and on new ones, though it has said DRAIN.
 func TestLeavingGatewayServesPeersUntilItsDelayIsOver(t *testing.T) {
 	ca := identitytest.NewCA(t, domain)
-	const delay = 3 * time.Second // busy machines
+	const delay = 3 * time.Second                                                                       // busy machines
 	consumer := startWith(t, ca, "eu-west", func(c *gateway.Config) { c.AttemptMin = 5 * time.Second }) // busy machines
 	east := startWith(t, ca, "us-east", func(c *gateway.Config) { c.ShutdownDelay = delay })
 	link(t, consumer, east, east.address)
