@@ -14,7 +14,7 @@ import (
 // peers open, on their tunnels and on new ones, though it has said DRAIN.
 func TestLeavingGatewayServesPeersUntilItsDelayIsOver(t *testing.T) {
 	ca := identitytest.NewCA(t, domain)
-	const delay = 1500 * time.Millisecond
+	const delay = 3 * time.Second                                                                       // busy machines
 	consumer := startWith(t, ca, "eu-west", func(c *gateway.Config) { c.AttemptMin = 5 * time.Second }) // busy machines
 	east := startWith(t, ca, "us-east", func(c *gateway.Config) { c.ShutdownDelay = delay })
 	link(t, consumer, east, east.address)
@@ -27,14 +27,15 @@ func TestLeavingGatewayServesPeersUntilItsDelayIsOver(t *testing.T) {
 	if ready, why := east.gw.Ready(); ready || why != "draining" {
 		t.Errorf("it says it is ready: %s", why)
 	}
-	asked := 0
-	for ; time.Since(began) < delay-250*time.Millisecond; asked++ {
-		if got, err := ask(egress); err != nil || got != "east hello" {
-			t.Fatalf("client %d, %s after the end was asked for: %q, %v", asked, time.Since(began), got, err)
+	served := 0
+	for got, err := ask(egress); err == nil; got, err = ask(egress) {
+		if got != "east hello" {
+			t.Fatalf("client %d got %q", served, got)
 		}
+		served++
 	}
-	if asked < 10 {
-		t.Fatalf("only %d clients came in the delay", asked)
+	if took := time.Since(began); served == 0 || took < delay {
+		t.Fatalf("%d clients were served, and the next was not, %s after the end was asked for", served, took)
 	}
 	err := <-east.done
 	east.done <- err
@@ -55,7 +56,7 @@ func TestStreamsOutliveTheirGatewaysPlaceInTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	if got, err := talk(c); err != nil || got != "east hello" {
 		t.Fatalf("%q, %v", got, err)
 	}

@@ -33,26 +33,36 @@ type wire struct {
 
 	mu     sync.Mutex
 	armed  bool
+	open   map[net.Conn]*secrets
 	tunnel net.Conn      // our end of the connection on which OPEN has gone out
 	pass   chan struct{} // closed when held bytes may cross
 	up     []int         // payload bytes of the frames that have left since OPEN
 	down   []int         // and of those that have come back as far as the wire
 }
 
+// secrets counts a connection's encrypted records each way.
+type secrets struct{ up, down int }
+
 const (
 	recordHeader  = 5
 	recordTrailer = 17 // TLS 1.3: content type and tag
+	recordSecret  = 23 // the type of a record that is encrypted
+	// Those of the handshake: certificate, its proof and Finished; and before them the
+	// server's extensions and its request for the client's.
+	handshakeUp, handshakeDown = 3, 5
 )
 
 func newWire(t *testing.T, target string) *wire {
 	t.Helper()
-	w := &wire{pass: make(chan struct{}), closed: make(chan struct{})}
+	w := &wire{pass: make(chan struct{}), closed: make(chan struct{}), open: map[net.Conn]*secrets{}}
 	w.address = endpoint(t, func(near net.Conn) {
 		far, err := net.Dial("tcp", target)
 		if err != nil {
 			return
 		}
 		defer func() { _ = far.Close() }()
+		w.opened(near, &secrets{})
+		defer w.opened(near, nil)
 		ended := make(chan struct{})
 		defer close(ended)
 		go func() {
@@ -87,7 +97,9 @@ func (w *wire) pump(conn, dst, src net.Conn, up bool) {
 			if _, err := io.ReadFull(src, body); err != nil {
 				return
 			}
-			w.note(conn, len(body)-recordTrailer, up)
+			if head[0] == recordSecret {
+				w.note(conn, len(body)-recordTrailer, up)
+			}
 			records <- append(slices.Clone(head), body...)
 		}
 	}()
@@ -101,9 +113,43 @@ func (w *wire) pump(conn, dst, src net.Conn, up bool) {
 
 var openLen = len(tunnel.AppendFrame(nil, tunnel.TypeOpen, 1, tunnel.Open{Port: port}.Append(nil)))
 
+// opened keeps a connection's counts; nil is its end.
+func (w *wire) opened(conn net.Conn, s *secrets) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[conn] = s
+	if s == nil {
+		delete(w.open, conn)
+	}
+}
+
+// greeted says whether HELLO has crossed both ways on every connection. Before that it
+// may come with OPEN, in one record, or behind it.
+func (w *wire) greeted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.open {
+		if s.up <= handshakeUp || s.down <= handshakeDown {
+			return false
+		}
+	}
+	return true
+}
+
+// beats are the lengths of PING and PONG, which go their own way on a slow machine.
+var beats = []int{tunnel.HeaderLen + 8, tunnel.HeaderLen + 16}
+
 func (w *wire) note(conn net.Conn, frame int, up bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if s := w.open[conn]; s != nil && up {
+		s.up++
+	} else if s != nil {
+		s.down++
+	}
+	if slices.Contains(beats, frame) {
+		return
+	}
 	if w.armed && w.tunnel == nil && up && frame == openLen {
 		w.tunnel = conn
 	}
@@ -171,7 +217,7 @@ func over(t *testing.T, patience time.Duration, early bool, clusters ...federati
 	link(t, consumer, east, w.address)
 	consumer.up(t, len(clusters))
 	await(t, "two warm tunnels to each", func() bool {
-		return !slices.ContainsFunc(consumer.gw.Paths(), func(v tunnel.View) bool { return v.Idle != 2 })
+		return !slices.ContainsFunc(consumer.gw.Paths(), func(v tunnel.View) bool { return v.Idle != 2 }) && w.greeted()
 	})
 	return east, west, egress, w
 }

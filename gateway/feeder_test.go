@@ -34,7 +34,7 @@ func (n *node) count(t *testing.T, name, label string) float64 {
 
 func TestStandbyIsObeyedOnlyAfterTheLeadersSilence(t *testing.T) {
 	ca := identitytest.NewCA(t, domain)
-	const beat, silence = 50 * time.Millisecond, 500 * time.Millisecond
+	const beat, silence = 50 * time.Millisecond, 2 * time.Second // busy machines
 	l := listen(t)
 	standby := routefeed.NewServer(routefeed.ServerDeps{
 		TLS: ca.Source(id("eu-west", identity.RoleOperator)).ServerConfig(identity.Exactly(id("eu-west", identity.RoleGateway))),

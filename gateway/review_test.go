@@ -30,7 +30,7 @@ func hold(t *testing.T, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := talk(c); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestTunnelsEndWhenTheirPeersCertificateExpires(t *testing.T) {
 	ca := identitytest.NewCA(t, domain)
 	p := newPartners(t, ca, ca)
 	// east goes on with a leaf that ends in a moment: the tunnels are made anew with it.
-	ca.LeafLifetime = 3 * time.Second
+	ca.LeafLifetime = 8 * time.Second
 	if err := p.east.identity.SetKeyPair(ca.Issue(id("us-east", identity.RoleGateway))); err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +124,8 @@ func TestTunnelsEndWhenTheirPeersCertificateExpires(t *testing.T) {
 	p.eu.publish(t, func(x *routing.Table) { x.Peers["us-east"] = peer(p.east, p.east.address) })
 	p.eu.up(t, 1)
 	p.held = map[string]net.Conn{"from us": hold(t, p.euPort)}
-	p.cutOff(t, 15*time.Second)
-	if late := time.Since(expires); late < 0 || late > 7*time.Second {
+	p.cutOff(t, time.Minute)
+	if late := time.Since(expires); late < 0 || late > 30*time.Second {
 		t.Errorf("it was cut off %s after the certificate's end", late)
 	}
 	await(t, "the operator to be told why", func() bool { return p.eu.gw.Report().TrustErrors["us-east"] != "" })

@@ -37,7 +37,7 @@ func dial(egress string) (*net.TCPConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.(*net.TCPConn), c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c.(*net.TCPConn), c.SetDeadline(time.Now().Add(time.Minute))
 }
 
 func TestStreamsAreCountedWhereTheirEndpointsAre(t *testing.T) {
@@ -146,7 +146,7 @@ func TestEndpointThatUsesUpTheOpenersPatienceHasFailed(t *testing.T) {
 	consumer, east := start(t, ca, "eu-west"), start(t, ca, "us-east")
 	link(t, consumer, east, east.address)
 	east.serve(t, full(t))
-	speak(t, ca, east, tunnel.AppendFrame(nil, tunnel.TypeOpen, 1, tunnel.Open{Port: port, Budget: 300 * time.Millisecond}.Append(nil)))
+	speak(t, ca, east, tunnel.AppendFrame(nil, tunnel.TypeOpen, 1, tunnel.Open{Port: port, Budget: 900 * time.Millisecond}.Append(nil)))
 	east.use(t, "the outcome", func(u routing.PortUse) bool { return u.Failed == 1 })
 }
 

@@ -101,7 +101,7 @@ func startPod(t *testing.T, ca *identitytest.CA, change func(*options)) *pod {
 
 // get asks the admin endpoint; 0 means that it does not answer.
 func (p *pod) get(path string) (int, string) {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 	resp, err := client.Get("http://" + p.admin + path)
 	if err != nil {
 		return 0, err.Error()
@@ -113,7 +113,7 @@ func (p *pod) get(path string) (int, string) {
 
 func (p *pod) awaitReadyz(t *testing.T, status int, words ...string) {
 	t.Helper()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(time.Minute) // busy machines
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -199,7 +199,7 @@ func TestRotationToAnotherClusterIsNotTaken(t *testing.T) {
 	p.mount(t, ca, id("prod", "us-east", identity.RoleGateway))
 	p.awaitReadyz(t, 503, "waiting for the first route table")
 	p.mount(t, ca, id("prod", "us-west", identity.RoleGateway))
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(time.Minute) // busy machines
 	for !strings.Contains(p.log.String(), "us-west") {
 		select {
 		case <-deadline:
@@ -220,7 +220,7 @@ func TestPodWithoutIdentityEndsAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it did not end")
 	}
 }
@@ -229,7 +229,7 @@ func TestPodWithoutIdentityEndsAtOnce(t *testing.T) {
 // seconds later. Clients that come meanwhile must not notice.
 func TestTerminatingPodTakesClientsUntilItsDelayIsOver(t *testing.T) {
 	ca := identitytest.NewCA(t, domain)
-	const delay = 1500 * time.Millisecond
+	const delay = 3 * time.Second // busy machines
 	p := startPod(t, ca, func(o *options) { o.delay, o.drain = delay, time.Second })
 	endpoint, egress := bind(t), bind(t)
 	defer func() { _ = endpoint.Close() }()
@@ -267,14 +267,12 @@ func TestTerminatingPodTakesClientsUntilItsDelayIsOver(t *testing.T) {
 	began := time.Now()
 	p.terminate()
 	p.awaitReadyz(t, 503, "draining")
-	asked := 0
-	for ; time.Since(began) < delay-250*time.Millisecond; asked++ {
-		if err := ask(); err != nil {
-			t.Fatalf("client %d, %s after SIGTERM: %v", asked, time.Since(began), err)
-		}
+	served, err := 0, ask()
+	for ; err == nil; err = ask() {
+		served++
 	}
-	if asked < 10 {
-		t.Fatalf("only %d clients came in the delay", asked)
+	if took := time.Since(began); served == 0 || took < delay {
+		t.Fatalf("%d clients were served, and the next was not, %s after SIGTERM: %v", served, took, err)
 	}
 	if err := <-p.done; err != nil {
 		t.Fatal(err)

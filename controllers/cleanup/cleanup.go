@@ -183,21 +183,13 @@ func (r run) gone(ctx context.Context) error {
 func (r run) await(ctx context.Context, first client.ObjectList, more ...client.ObjectList) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	var left []error
 	for {
-		var left []error
-		for _, list := range append([]client.ObjectList{first}, more...) {
-			options := []client.ListOption{ours()}
-			if _, all := list.(*api.MeshFederationList); all {
-				options = nil
-			}
-			if err := r.each(ctx, list, func(o client.Object) error {
-				left = append(left, fmt.Errorf("%T %s/%s is still there", o, o.GetNamespace(), o.GetName()))
-				return nil
-			}, options...); err != nil {
-				return errors.Join(append(left, err)...)
-			}
+		now, err := r.look(ctx, append([]client.ObjectList{first}, more...))
+		if err != nil { // it may have come before any list: what the last look has found is left
+			return errors.Join(append(left, err)...)
 		}
-		if len(left) == 0 {
+		if left = now; len(left) == 0 {
 			return nil
 		}
 		select {
@@ -206,6 +198,23 @@ func (r run) await(ctx context.Context, first client.ObjectList, more ...client.
 		case <-tick.C:
 		}
 	}
+}
+
+// look finds what is still there, as errors that name it.
+func (r run) look(ctx context.Context, lists []client.ObjectList) (left []error, err error) {
+	for _, list := range lists {
+		options := []client.ListOption{ours()}
+		if _, all := list.(*api.MeshFederationList); all {
+			options = nil
+		}
+		if err := r.each(ctx, list, func(o client.Object) error {
+			left = append(left, fmt.Errorf("%T %s/%s is still there", o, o.GetNamespace(), o.GetName()))
+			return nil
+		}, options...); err != nil {
+			return left, err
+		}
+	}
+	return left, nil
 }
 
 // each lists and calls f for every object; an unknown kind has none.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,9 @@ const (
 	MCS         = "crds/mcs-api.yaml"
 	CertManager = "crds/cert-manager.yaml"
 )
+
+// patience is for busy machines: what it bounds takes seconds elsewhere.
+const patience = 2 * time.Minute
 
 // APIServer is a real one with its etcd.
 type APIServer struct {
@@ -50,7 +54,10 @@ func Start(crds ...string) (*APIServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &APIServer{env: &envtest.Environment{CRDDirectoryPaths: paths, ErrorIfCRDPathMissing: true, BinaryAssetsDirectory: dir}}
+	s := &APIServer{env: &envtest.Environment{
+		CRDDirectoryPaths: paths, ErrorIfCRDPathMissing: true, CRDInstallOptions: envtest.CRDInstallOptions{MaxTime: patience},
+		BinaryAssetsDirectory: dir, ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience,
+	}}
 	if s.Config, err = s.env.Start(); err != nil {
 		return nil, fmt.Errorf("starting the API server: %w", err)
 	}
@@ -71,7 +78,7 @@ func (s *APIServer) Install(crds ...string) error {
 	if err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{Paths: paths, ErrorIfPathMissing: true})
+	_, err = envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{Paths: paths, ErrorIfPathMissing: true, MaxTime: patience})
 	return err
 }
 

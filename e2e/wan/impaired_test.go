@@ -29,7 +29,7 @@ func (n *network) fetch(t *testing.T, size int) time.Duration {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	_ = c.SetDeadline(time.Now().Add(3 * time.Minute))
 	began, got := time.Now(), make([]byte, len(chunk))
 	for read := 0; read < size; read += len(chunk) {
 		if _, err := io.ReadFull(c, got); err != nil {
@@ -82,18 +82,16 @@ func TestTheBandwidthIsWhatTheScriptSays(t *testing.T) {
 		n.set(t, "*>* delay 1ms")
 		n.set(t, "east>west rate 80mbit")
 		const size = 8 << 20
-		took := n.fetch(t, size)
+		at := func(mbit int) time.Duration { return size * 8 * time.Microsecond / time.Duration(mbit) }
 		// Headers, and what was lost to the full queue, come on top of the bytes.
-		if rate := size * 8 / took.Seconds() / 1e6; rate > 82 || rate < 50 {
-			t.Errorf("%.1f Mbit/s of payload", rate)
-		}
+		takes(t, at(82), at(50), func() time.Duration { return n.fetch(t, size) })
 	})
 }
 
 func TestWhatOvertakesDoesNotWaitForWhatIsHeldBack(t *testing.T) {
 	each(t, func(t *testing.T, n *network) {
 		addr := n.serve(t, func(net.Conn) {})
-		n.set(t, "west>east reorder 100% by 5s")
+		n.set(t, "west>east reorder 100% by 10s")
 		ctx, cancel := context.WithTimeout(t.Context(), 4*oneWay)
 		defer cancel()
 		if c, err := n.dial(ctx, "west", addr); err == nil {
@@ -107,7 +105,7 @@ func TestWhatOvertakesDoesNotWaitForWhatIsHeldBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Close()
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > 8*time.Second { // busy machines
 			t.Errorf("a handshake took %s", took)
 		}
 	})
@@ -122,6 +120,7 @@ func TestAScriptPlaysWhileTrafficFlows(t *testing.T) {
 	}
 	down := make(chan struct{})
 	played := make(chan error, 1)
+	began := time.Now()
 	go func() {
 		played <- n.Play(t.Context(), s, func(e script.Event) {
 			if e.At == 50*time.Millisecond {
@@ -130,14 +129,13 @@ func TestAScriptPlaysWhileTrafficFlows(t *testing.T) {
 		})
 	}()
 	<-down
-	began := time.Now()
 	c, err := n.dial(t.Context(), "west", addr) // its SYN is swallowed, its next one is not
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Close()
-	if took := time.Since(began); took < 350*time.Millisecond {
-		t.Errorf("a connection came about within %s through a black hole", took)
+	if at := time.Since(began); at < 400*time.Millisecond {
+		t.Errorf("a connection came about through a black hole, at %s", at)
 	}
 	if err := <-played; err != nil {
 		t.Error(err)

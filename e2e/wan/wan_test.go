@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -93,21 +94,38 @@ func newNetwork(t *testing.T, onlyPackets bool) *network {
 	return n
 }
 
+// takes measures until once has taken no longer than most: a busy machine needs several
+// goes. None may take less than least.
+func takes(t *testing.T, least, most time.Duration, once func() time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		took := once()
+		if took >= least && took <= most {
+			return
+		}
+		if took < least || time.Now().After(deadline) {
+			t.Errorf("it took %s, want %s to %s", took, least, most)
+			return
+		}
+	}
+}
+
 func TestRoundTripIsTheMatrix(t *testing.T) {
 	each(t, func(t *testing.T, n *network) {
 		addr := n.serve(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
-		began := time.Now()
-		c, err := n.dial(t.Context(), "west", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if took := time.Since(began); took < 2*oneWay || took > 2*oneWay+30*time.Millisecond {
-			t.Errorf("a handshake took %s, the round trip is %s", took, 2*oneWay)
-		}
-		if host, _, _ := net.SplitHostPort(c.LocalAddr().String()); host != "10.2.0.1" {
-			t.Errorf("the client dials from %s", host)
-		}
+		takes(t, 2*oneWay, 2*oneWay+30*time.Millisecond, func() time.Duration {
+			began := time.Now()
+			c, err := n.dial(t.Context(), "west", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			took := time.Since(began)
+			if host, _, _ := net.SplitHostPort(c.LocalAddr().String()); host != "10.2.0.1" {
+				t.Errorf("the client dials from %s", host)
+			}
+			return took
+		})
 	})
 }
 
@@ -122,7 +140,12 @@ func TestDropIsSilentAndEnds(t *testing.T) {
 		if c, err := n.dial(ctx, "west", addr); !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("dialing into a black hole: %v %v", c, err)
 		}
-		if got, _ := n.Counters("west", "east"); got.Swallowed == 0 || got.Packets != 0 {
+		got, _ := n.Counters("west", "east")
+		for deadline := time.Now().Add(30 * time.Second); got.Swallowed == 0 && time.Now().Before(deadline); {
+			runtime.Gosched() // the SYN has left; a busy machine has not read it yet
+			got, _ = n.Counters("west", "east")
+		}
+		if got.Swallowed == 0 || got.Packets != 0 {
 			t.Errorf("counters of the black hole: %+v", got)
 		}
 		if err := n.Isolate("east", false); err != nil {

@@ -155,7 +155,7 @@ func TestSupersededLeaderIsShownItsSuccessorsSignedWord(t *testing.T) {
 		if e != 2 {
 			t.Errorf("epoch %d", e)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the old leader was not told")
 	}
 	if r := west.Records()["us-east"][wirePort]; r.Ready != 0 || r.Version.Epoch != 2 {
@@ -181,7 +181,7 @@ func TestStaleEpochIsAnsweredWithTheNewersProof(t *testing.T) {
 	for _, f := range [][]byte{hello(), owner.key(), batchFrame(newer), batchFrame(owner.seal(t, down(1, 7)))} {
 		_, _ = conn.Write(f)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	for _, want := range []byte{frameHello, frameKey, frameBatch} {
 		f, err := readFrame(conn, 1<<20)
 		if err != nil || f.kind != want {
@@ -348,7 +348,7 @@ func next(t *testing.T, heard <-chan statement) statement {
 	select {
 	case s := <-heard:
 		return s
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing more is said")
 		return statement{}
 	}
@@ -394,6 +394,7 @@ func TestFloodIsReadAtItsSendersBudget(t *testing.T) {
 	mallory := newLiar(t, ca, "eu-west", "us-west")
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	began := time.Now() // its budget begins later
 	conn, err := tls.Dial("tcp", west.address, mallory.conf)
 	if err != nil {
 		t.Fatal(err)
@@ -414,18 +415,18 @@ func TestFloodIsReadAtItsSendersBudget(t *testing.T) {
 	t.Cleanup(func() { cancel(); _ = conn.Close(); <-done })
 	burst := float64(west.cfg.FrameBurst)
 	await(t, "the burst to be used up", func() bool { return west.refusals(t, refuseSignature) >= burst+1000 })
-	began, before, used := time.Now(), west.refusals(t, refuseSignature), cpu(t)
+	used, from := cpu(t), time.Now()
 	for i := range uint32(10) {
 		east.say(i%3, 2)
 		west.hears(t, "us-east", i%3)
 		<-time.After(100 * time.Millisecond)
 	}
-	took := time.Since(began)
-	rate := (west.refusals(t, refuseSignature) - before) / took.Seconds()
-	t.Logf("%.0f forged batches a second were looked at; flooder, victim and test together took %.0f %% of a core",
-		rate, 100*float64(cpu(t)-used)/float64(took))
-	if limit := float64(west.cfg.FrameRate) * 1.1; rate > limit {
-		t.Errorf("%.0f a second, at most %.0f are due", rate, limit)
+	read, took := west.refusals(t, refuseSignature), time.Since(began)
+	t.Logf("%.0f forged batches were looked at in %s; flooder, victim and test together took %.0f %% of a core",
+		read, took, 100*float64(cpu(t)-used)/float64(time.Since(from)))
+	// What a machine that stood still has not read in time it may read at once, later.
+	if limit := burst + float64(west.cfg.FrameRate)*took.Seconds() + 1; read > limit {
+		t.Errorf("%.0f in %s, at most %.0f are due", read, took, limit)
 	}
 }
 

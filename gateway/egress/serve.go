@@ -232,7 +232,12 @@ func (e *Egress) await(ctx context.Context, s *tunnel.Stream, patience time.Dura
 			}
 			sent = n
 		case <-timer.C:
-			return sent, fmt.Errorf("%w: waited %s", errSilence, patience)
+			select {
+			case <-s.Opened(): // both were ready, and Go selects at random
+				return sent, nil
+			default:
+				return sent, fmt.Errorf("%w: waited %s", errSilence, patience)
+			}
 		case <-ctx.Done():
 			return sent, context.Cause(ctx)
 		}
