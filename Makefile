@@ -139,6 +139,10 @@ bench-loss: prerequisites ## how often links that only lose segments are called 
 bench-false-deaths: prerequisites ## how often gossip takes a member for dead that only loses 5 % of its segments; HOURS= (virtual, default 1)
 	@$(GOSSIP_BENCH) -run 'TestBenchFalseDeaths$$' -args $(if $(HOURS),-hours $(HOURS)) | $(GOSSIP_LINES)
 
+.PHONY: bench-false-verdicts
+bench-false-verdicts: prerequisites ## verdicts that are wrong at 5 % loss: HOURS (virtual, 1) of 12 clusters, MINUTES (1) of 250; samples in out/bench
+	@hack/bench-false-verdicts.sh
+
 .PHONY: bench-footprint
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)
