@@ -147,6 +147,12 @@ bench-false-verdicts: prerequisites ## verdicts that are wrong at 5 % loss: HOUR
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)
 
+# One gateway, a process of its own, among 249 peer clusters of two gateways each, on loopback. PEERS=, FOR= and PROFILE= (a file).
+.PHONY: bench-beats
+bench-beats: prerequisites ## what beats and warm tunnels cost a gateway among 250 clusters: CPU and memory
+	@go test -tags bench -count=1 -v -timeout 60m ./gateway -run 'TestBenchBeats$$' -args -beats-peers $(or $(PEERS),249) \
+	  -beats-for $(or $(FOR),30s) $(if $(PROFILE),-beats-profile $(abspath $(PROFILE))) | $(GOSSIP_LINES)
+
 .PHONY: lint
 lint: ## gofmt, go vet, and golangci-lint where it is installed
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }
