@@ -107,10 +107,10 @@ e2e-kind: kind-prerequisites packaging-tools build ## three real kind clusters: 
 	  $(E2E_EXEC) "$(BIN)/e2e-kind.test" -test.v -test.timeout 30m $(if $(RUN),-test.run '$(RUN)')
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (default 20s) each
-	@for p in $$(go list ./...); do \
+fuzz: ## every fuzz target for FUZZTIME each: a time (20s) or a count, such as 10000000x; FUZZ= is one package
+	@for p in $$(go list $(or $(FUZZ),./...)); do \
 	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep ^Fuzz || true); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} $$p; done; done
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) $$p; done; done
 
 .PHONY: bench
 bench: build assets ## the figures that exist so far: the demo's
