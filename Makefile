@@ -107,10 +107,10 @@ e2e-kind: kind-prerequisites packaging-tools build ## three real kind clusters: 
 	  $(E2E_EXEC) "$(BIN)/e2e-kind.test" -test.v -test.timeout 30m $(if $(RUN),-test.run '$(RUN)')
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (default 20s) each
-	@for p in $$(go list ./...); do \
+fuzz: ## every fuzz target for FUZZTIME each: a time (20s) or a count, such as 10000000x; FUZZ= is one package
+	@for p in $$(go list $(or $(FUZZ),./...)); do \
 	  for f in $$(go test -list '^Fuzz' $$p 2>/dev/null | grep ^Fuzz || true); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} $$p; done; done
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) $$p; done; done
 
 .PHONY: bench
 bench: build assets ## the figures that exist so far: the demo's
@@ -139,9 +139,19 @@ bench-loss: prerequisites ## how often links that only lose segments are called 
 bench-false-deaths: prerequisites ## how often gossip takes a member for dead that only loses 5 % of its segments; HOURS= (virtual, default 1)
 	@$(GOSSIP_BENCH) -run 'TestBenchFalseDeaths$$' -args $(if $(HOURS),-hours $(HOURS)) | $(GOSSIP_LINES)
 
+.PHONY: bench-false-verdicts
+bench-false-verdicts: prerequisites ## verdicts that are wrong at 5 % loss: HOURS (virtual, 1) of 12 clusters, MINUTES (1) of 250; samples in out/bench
+	@hack/bench-false-verdicts.sh
+
 .PHONY: bench-footprint
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)
+
+# One gateway, a process of its own, among 249 peer clusters of two gateways each, on loopback. PEERS=, FOR= and PROFILE= (a file).
+.PHONY: bench-beats
+bench-beats: prerequisites ## what beats and warm tunnels cost a gateway among 250 clusters: CPU and memory
+	@go test -tags bench -count=1 -v -timeout 60m ./gateway -run 'TestBenchBeats$$' -args -beats-peers $(or $(PEERS),249) \
+	  -beats-for $(or $(FOR),30s) $(if $(PROFILE),-beats-profile $(abspath $(PROFILE))) | $(GOSSIP_LINES)
 
 .PHONY: lint
 lint: ## gofmt, go vet, and golangci-lint where it is installed

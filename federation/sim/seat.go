@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,7 +122,7 @@ func (s *seat) run(ctx context.Context) {
 		}
 	})
 	s.think()
-	tick := time.NewTicker(thinkEvery)
+	tick := time.NewTicker(s.w.thinkEvery())
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
@@ -161,36 +162,65 @@ func (s *seat) think() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.w.now()
-	s.gossip.PublishLegs(s.legs(now))
-	t := thought{at: now, records: s.gossip.Records(), members: s.gossip.Members(), verdicts: map[federation.ClusterName]federation.Verdict{}}
-	s.held = liveness.Judge(s.evidence(t, now), s.held, now)
+	reports := s.w.tunnels.reports(s.cluster, now)
+	s.gossip.PublishLegs(legs(reports))
+	t := thought{at: now, members: s.gossip.Members(), verdicts: map[federation.ClusterName]federation.Verdict{}}
+	s.held = liveness.Judge(s.evidence(t, reports), s.held, now)
 	for c, h := range s.held {
 		t.verdicts[c] = h.Verdict(now)
 	}
+	if s.w.vigil != nil {
+		s.w.vigil.judged(s, t)
+		return
+	}
+	s.compute(&t)
+	s.thought = t
+}
+
+// compute makes the round's table.
+func (s *seat) compute(t *thought) {
+	t.records = s.gossip.Records()
 	health := maps.Clone(t.records)
 	health[clusterName(s.cluster)] = s.w.ownHealth(s.cluster)
 	t.result, s.state = routing.Compute(routing.Inputs{
 		Self: clusterName(s.cluster), Federation: fedName, Members: s.w.members, Exports: s.w.plan.Exports,
 		Policies: s.w.plan.Policies, Health: health, Verdicts: t.verdicts, Egress: s.w.egress,
-	}, s.state, now)
-	s.thought = t
+	}, s.state, t.at)
 }
 
-func (s *seat) evidence(t thought, now time.Duration) map[federation.ClusterName]liveness.Evidence {
-	out := map[federation.ClusterName]liveness.Evidence{}
-	legs, spoken := s.gossip.Legs(), s.gossip.Spoken()
+func (s *seat) evidence(t thought, reports map[int]routing.PathReport) map[federation.ClusterName]liveness.Evidence {
+	out := make(map[federation.ClusterName]liveness.Evidence, s.w.plan.Clusters-1)
+	spoken := s.gossip.Spoken()
+	var hints map[federation.ClusterName][]federation.Leg
+	if anyNotUp(reports, s.w.plan.Clusters-1) {
+		hints = byPeer(s.gossip.Legs(), clusterName(s.cluster))
+	}
 	for c := range s.w.plan.Clusters {
 		if c == s.cluster {
 			continue
 		}
 		name := clusterName(c)
-		out[name] = liveness.Evidence{
-			Self: clusterName(s.cluster), Others: s.w.plan.Clusters - 1, Paths: s.w.tunnels.report(s.cluster, c, now),
-			Member: liveness.Membership(t.members[name].Status), Owner: liveness.Owner{Age: word(spoken, name)},
-			Legs: about(legs, name, clusterName(s.cluster)),
+		e := liveness.Evidence{
+			Self: clusterName(s.cluster), Others: s.w.plan.Clusters - 1,
+			Member: liveness.Membership(t.members[name].Status), Owner: liveness.Owner{Age: word(spoken, name)}, Legs: hints[name],
 		}
+		if r, ok := reports[c]; ok {
+			e.Paths = []routing.PathReport{r}
+		}
+		out[name] = e
 	}
 	return out
+}
+
+// anyNotUp says whether hints can matter: liveness asks others only about paths that do
+// not answer, and all the ways between 250 clusters are many.
+func anyNotUp(reports map[int]routing.PathReport, peers int) bool {
+	for _, r := range reports {
+		if r.State != routing.PathUp || r.Silence > liveness.ProofMaxAge {
+			return true
+		}
+	}
+	return len(reports) < peers
 }
 
 // word is the age of a cluster's newest statement; negative without one.
@@ -201,26 +231,30 @@ func word(spoken map[federation.ClusterName]time.Duration, c federation.ClusterN
 	return -1
 }
 
-// about picks what bears on a peer: others' ways to it, and its own way to us.
-func about(legs []federation.Leg, peer, self federation.ClusterName) []federation.Leg {
-	var out []federation.Leg
-	for _, l := range legs {
-		if l.To == peer && l.From != self || l.From == peer && l.To == self {
-			out = append(out, l)
+// byPeer sorts hints by the peer that they bear on: others' ways to it, and its own way to us.
+func byPeer(all []federation.Leg, self federation.ClusterName) map[federation.ClusterName][]federation.Leg {
+	out := map[federation.ClusterName][]federation.Leg{}
+	for _, l := range all {
+		switch self {
+		case l.From:
+		case l.To:
+			out[l.From] = append(out[l.From], l)
+		default:
+			out[l.To] = append(out[l.To], l)
 		}
 	}
 	return out
 }
 
-func (s *seat) legs(now time.Duration) []federation.Leg {
-	var out []federation.Leg
-	for c := range s.w.plan.Clusters {
-		for _, p := range s.w.tunnels.report(s.cluster, c, now) { // one at most
-			out = append(out, federation.Leg{
-				To: clusterName(c), Up: p.State == routing.PathUp, Down: p.State == routing.PathDown,
-				Unheard: p.Unheard, RTT: p.RTT,
-			})
-		}
+// legs are a cluster's own ways, by the peer's number.
+func legs(reports map[int]routing.PathReport) []federation.Leg {
+	out := make([]federation.Leg, 0, len(reports))
+	for _, c := range slices.Sorted(maps.Keys(reports)) {
+		p := reports[c]
+		out = append(out, federation.Leg{
+			To: p.Cluster, Up: p.State == routing.PathUp, Down: p.State == routing.PathDown,
+			Unheard: p.Unheard, RTT: p.RTT,
+		})
 	}
 	return out
 }

@@ -111,14 +111,23 @@ func (t *tunnels) follow(p *path, a, b int, now time.Duration) {
 	}
 }
 
-// report is what a's gateway says of b's: nothing while it does not live.
-func (t *tunnels) report(a, b int, now time.Duration) []routing.PathReport {
+// reports is what a's gateway says of all others, by number: nothing while it does not live.
+func (t *tunnels) reports(a int, now time.Duration) map[int]routing.PathReport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.paths[[2]int{a, b}]
-	if p == nil || t.gateways[a] != gatewayUp {
+	if t.gateways[a] != gatewayUp {
 		return nil
 	}
+	out := make(map[int]routing.PathReport, t.n-1)
+	for b := range t.n {
+		if p := t.paths[[2]int{a, b}]; p != nil {
+			out[b] = p.report(a, b, now)
+		}
+	}
+	return out
+}
+
+func (p *path) report(a, b int, now time.Duration) routing.PathReport {
 	r := routing.PathReport{
 		Cluster: clusterName(b), Address: string(clusterName(b)), State: p.state, Silence: now - p.heard,
 		Refused: p.refused, Hung: p.hung, Unheard: p.unheard,
@@ -129,7 +138,7 @@ func (t *tunnels) report(a, b int, now time.Duration) []routing.PathReport {
 	case routing.PathDown:
 		r.Cause = fmt.Sprintf("silent for %s", r.Silence)
 	}
-	return []routing.PathReport{r}
+	return r
 }
 
 // stands says whether the path from a to b is good, and for how long it has been so.

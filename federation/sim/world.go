@@ -34,6 +34,7 @@ type World struct {
 	cone     *cone
 	clean    *clean
 	watch    *watch
+	vigil    *vigil // of a quiet world, which looks at verdicts alone; nil in all others
 	found    []Violation
 	errs     chan error // seats' Run send, the end of the world receives; full drops
 
@@ -99,6 +100,7 @@ func newWorld(t testing.TB, p Plan) *World {
 		errs: make(chan error, 1),
 	}
 	ca := identitytest.NewCA(t, trustDomain)
+	ca.LeafLifetime = max(ca.LeafLifetime, p.End()+time.Hour)
 	for i := range p.Clusters {
 		name := clusterName(i)
 		w.identities = append(w.identities, ca.Source(identity.ID{TrustDomain: trustDomain, Federation: fedName, Cluster: name, Role: identity.RoleOperator}))
@@ -118,6 +120,13 @@ func newWorld(t testing.TB, p Plan) *World {
 		w.egress[servicePort(s)] = routing.EgressPort{Port: uint16(20000 + s)} //nolint:gosec // small
 	}
 	return w
+}
+
+func (w *World) thinkEvery() time.Duration {
+	if w.vigil != nil {
+		return quietThink
+	}
+	return thinkEvery
 }
 
 func (w *World) now() time.Duration { return time.Since(w.start) }

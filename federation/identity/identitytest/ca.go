@@ -114,9 +114,12 @@ func (ca *CA) sign(template, parent *x509.Certificate, key, signer *ecdsa.Privat
 	return cert
 }
 
+// authorityLifetime outlives the longest simulation.
+const authorityLifetime = 90 * 24 * time.Hour
+
 func authority(name string, depth int) *x509.Certificate {
 	return &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(authorityLifetime),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLen: depth, KeyUsage: x509.KeyUsageCertSign,
 	}
 }
