@@ -56,8 +56,11 @@ func (c change) begin() *federation.Rollout {
 	at := settled(c.p, c.r)
 	floor := c.tightens.floor(c.p, at)
 	r := federation.Rollout{To: c.p.Generation}
-	if floor != none {
+	switch {
+	case floor > 0:
 		r.From = version(c.p, floor).Generation
+	case at != none:
+		r.From = version(c.p, at).Generation
 	}
 	switch {
 	case at == 0:
