@@ -127,13 +127,23 @@ func (r *rig) step() Decision {
 // tick lets a second pass in which every present cluster reads the store.
 func (r *rig) tick(seconds int) {
 	for range seconds {
-		r.now += time.Second
-		for spot, reading := range r.in.Readings {
-			reading.Version.Sequence++
-			r.in.Readings[spot] = reading
-		}
-		r.applyAll()
+		r.second()
 		r.step()
+	}
+}
+
+// second is a tick without the coordinator.
+func (r *rig) second() {
+	r.now += time.Second
+	r.renew()
+	r.applyAll()
+}
+
+// renew is a new measurement of the same value, everywhere.
+func (r *rig) renew() {
+	for spot, reading := range r.in.Readings {
+		reading.Version.Sequence++
+		r.in.Readings[spot] = reading
 	}
 }
 

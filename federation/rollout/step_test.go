@@ -381,7 +381,9 @@ func TestRecordsWithoutAPlanAreDeleted(t *testing.T) {
 func TestAPlanThatBringsAClusterIntoTheWaveWaitsForIt(t *testing.T) {
 	r := secondVersion(t, canary(10*time.Second))
 	r.tick(5)
-	r.edit(func(p *federation.Policy) { p.Rollout.Waves = []federation.Wave{{Regions: []federation.Region{"a", "b"}}} })
+	r.edit(func(p *federation.Policy) {
+		p.Rollout.Waves = []federation.Wave{{Regions: []federation.Region{"a", "b"}}}
+	})
 	for range 20 {
 		r.now += time.Second
 		r.apply("a1")
