@@ -32,6 +32,7 @@ import (
 
 	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
 	"github.com/causeway-mesh/causeway/controllers/condition"
+	"github.com/causeway-mesh/causeway/controllers/standing"
 	"github.com/causeway-mesh/causeway/controllers/trigger"
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/engine"
@@ -92,7 +93,7 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 }
 
-func (c *Controller) create(ctx context.Context, view *engine.View, p federation.Policy) (ctrl.Result, error) {
+func (c *Controller) create(ctx context.Context, view *engine.View, p engine.HeldPolicy) (ctrl.Result, error) {
 	var ns corev1.Namespace
 	if err := c.client.Get(ctx, types.NamespacedName{Name: p.ID.Namespace}, &ns); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err) // not here: nothing to show
@@ -110,7 +111,7 @@ func (c *Controller) create(ctx context.Context, view *engine.View, p federation
 	return ctrl.Result{}, c.status(ctx, view, p, fresh)
 }
 
-func (c *Controller) update(ctx context.Context, view *engine.View, p federation.Policy, have *api.EffectivePolicy) error {
+func (c *Controller) update(ctx context.Context, view *engine.View, p engine.HeldPolicy, have *api.EffectivePolicy) error {
 	before := have.DeepCopy()
 	have.Spec = specOf(p)
 	if have.Labels == nil {
@@ -127,13 +128,17 @@ func (c *Controller) update(ctx context.Context, view *engine.View, p federation
 	return c.status(ctx, view, p, have)
 }
 
-func (c *Controller) status(ctx context.Context, view *engine.View, p federation.Policy, have *api.EffectivePolicy) error {
+func (c *Controller) status(ctx context.Context, view *engine.View, p engine.HeldPolicy, have *api.EffectivePolicy) error {
 	before := have.DeepCopy()
 	winner, lost := overridden(view, p)
-	have.Status.OverriddenBy = winner
-	if winner == "" {
+	have.Status.OverriddenBy, have.Status.Why = winner, p.Why.Message
+	have.Status.Rollout = standing.Status(p.Standing)
+	switch {
+	case !p.Holds:
+		condition.False(&have.Status.Conditions, api.ConditionReady, api.ReasonAwaitingRollout, p.Why.Message, have.Generation)
+	case winner == "":
 		condition.True(&have.Status.Conditions, api.ConditionReady, api.ReasonInForce, "routing follows this policy for all its targets", have.Generation)
-	} else {
+	default:
 		condition.False(&have.Status.Conditions, api.ConditionReady, api.ReasonOverridden,
 			fmt.Sprintf("the older policy %s holds %s", winner, strings.Join(lost, ", ")), have.Generation)
 	}
@@ -143,23 +148,28 @@ func (c *Controller) status(ctx context.Context, view *engine.View, p federation
 	return client.IgnoreNotFound(c.client.Status().Patch(ctx, have, client.MergeFrom(before)))
 }
 
-func labels(p federation.Policy) map[string]string {
+func labels(p engine.HeldPolicy) map[string]string {
 	return map[string]string{api.LabelManagedBy: api.ManagedBy, api.LabelOrigin: string(p.ID.Origin)}
 }
 
-func specOf(p federation.Policy) api.EffectivePolicySpec {
+// specOf shows what holds here; of a policy that does not hold yet, what is awaited.
+func specOf(p engine.HeldPolicy) api.EffectivePolicySpec {
+	v := p.Version
+	if !p.Holds {
+		v = p.PolicyVersion
+	}
 	spec := api.EffectivePolicySpec{
 		Origin: string(p.ID.Origin), PolicyName: p.ID.Name,
-		Generation: p.Observed, Order: int64(p.Order), Revision: int64(p.Revision),
-		Targets: []string{}, Regions: []string{}, OnPartition: string(p.OnPartition.Or()),
+		Generation: v.Generation, NewestGeneration: p.Observed, Order: int64(p.Order), Revision: int64(p.Revision),
+		Targets: []string{}, Regions: []string{}, OnPartition: string(v.OnPartition.Or()),
 	}
-	if p.MaxRecordAge > 0 {
-		spec.MaxRecordAge = &metav1.Duration{Duration: p.MaxRecordAge}
+	if v.MaxRecordAge > 0 {
+		spec.MaxRecordAge = &metav1.Duration{Duration: v.MaxRecordAge}
 	}
-	for _, target := range p.Targets {
+	for _, target := range v.Targets {
 		spec.Targets = append(spec.Targets, target.Name)
 	}
-	for _, region := range p.Regions {
+	for _, region := range v.Regions {
 		spec.Regions = append(spec.Regions, string(region))
 	}
 	return spec
@@ -177,7 +187,7 @@ func NameOf(id federation.PolicyID) string {
 	return strings.TrimRight(name[:limit-11], ".-") + "-" + hex.EncodeToString(sum[:5])
 }
 
-func find(view *engine.View, key types.NamespacedName) *federation.Policy {
+func find(view *engine.View, key types.NamespacedName) *engine.HeldPolicy {
 	for i := range view.Policies {
 		if id := view.Policies[i].ID; id.Namespace == key.Namespace && NameOf(id) == key.Name {
 			return &view.Policies[i]
@@ -188,13 +198,16 @@ func find(view *engine.View, key types.NamespacedName) *federation.Policy {
 
 // overridden names the oldest policy that holds one of p's targets with other rules,
 // and those targets.
-func overridden(view *engine.View, p federation.Policy) (winner string, lost []string) {
-	for _, target := range p.Targets {
-		for _, other := range view.Policies { // the lowest order comes first
+func overridden(view *engine.View, p engine.HeldPolicy) (winner string, lost []string) {
+	if !p.Holds {
+		return "", nil
+	}
+	for _, target := range p.Version.Targets {
+		for _, other := range view.InForce() { // the lowest order comes first
 			if !slices.Contains(other.Targets, target) {
 				continue
 			}
-			if other.ID != p.ID && other.Order < p.Order && !other.SameRules(p.Rules) {
+			if other.ID != p.ID && other.Order < p.Order && !other.SameRules(p.Version.Rules) {
 				if winner == "" {
 					winner = NameOf(other.ID)
 				}
@@ -231,6 +244,6 @@ func (c *Controller) inNamespace(_ context.Context, ns client.Object) []reconcil
 	return out
 }
 
-func request(p federation.Policy) reconcile.Request {
+func request(p engine.HeldPolicy) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: p.ID.Namespace, Name: NameOf(p.ID)}}
 }

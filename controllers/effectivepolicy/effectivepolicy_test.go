@@ -16,10 +16,25 @@ import (
 	"github.com/causeway-mesh/causeway/controllers/controllertest"
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/engine"
+	"github.com/causeway-mesh/causeway/federation/rollout"
 )
 
 // kube is a client of a real API server; no controller runs but the one under test.
 var kube client.Client
+
+func TestPolicyThatItsRolloutHasNotBroughtHereIsNotReadyAndOverridesNothing(t *testing.T) {
+	r := newRig(t)
+	r.hold("first", 1, []string{"checkout"}, "us-west")
+	r.hold("second", 2, []string{"checkout"}, "us-east")
+	first := &r.fake.view.Policies[0]
+	first.Holds, first.Why, first.Standing = false, rollout.Why{Message: "its wave has not come"}, rollout.Standing{Waves: 2, Wave: 1}
+	r.look()
+	controllertest.Want(t, r.get("us-east.first").Status.Conditions, api.ConditionReady, metav1.ConditionFalse, api.ReasonAwaitingRollout)
+	controllertest.Want(t, r.get("us-east.second").Status.Conditions, api.ConditionReady, metav1.ConditionTrue, api.ReasonInForce)
+	if s := r.get("us-east.first").Status; s.Why != "its wave has not come" || s.Rollout == nil || s.Rollout.Waves != 2 {
+		t.Errorf("%+v", s)
+	}
+}
 
 func TestMain(m *testing.M) { os.Exit(controllertest.Run(m, &kube)) }
 
@@ -54,13 +69,13 @@ func (r *rig) hold(name string, order uint64, targets []string, regions ...feder
 		p.Targets = append(p.Targets, federation.ServiceName{Namespace: r.namespace, Name: target})
 	}
 	r.drop(name)
-	r.fake.view.Policies = append(r.fake.view.Policies, p)
-	slices.SortFunc(r.fake.view.Policies, func(a, b federation.Policy) int { return int(a.Order) - int(b.Order) })
+	r.fake.view.Policies = append(r.fake.view.Policies, engine.HeldPolicy{Policy: p, Version: p.PolicyVersion, Holds: true})
+	slices.SortFunc(r.fake.view.Policies, func(a, b engine.HeldPolicy) int { return int(a.Order) - int(b.Order) })
 	return p
 }
 
 func (r *rig) drop(name string) {
-	r.fake.view.Policies = slices.DeleteFunc(slices.Clone(r.fake.view.Policies), func(p federation.Policy) bool { return p.ID.Name == name })
+	r.fake.view.Policies = slices.DeleteFunc(slices.Clone(r.fake.view.Policies), func(p engine.HeldPolicy) bool { return p.ID.Name == name })
 }
 
 // get returns nil if there is none.

@@ -54,7 +54,7 @@ func (f *fake) SetPolicy(_ context.Context, p federation.Policy) (federation.Pol
 		p.Order = old.Order
 	}
 	f.drop(p.ID)
-	f.view.Policies = append(f.view.Policies, p)
+	f.view.Policies = append(f.view.Policies, hold(p))
 	return p, nil
 }
 
@@ -67,7 +67,7 @@ func (f *fake) RemovePolicy(_ context.Context, id federation.PolicyID) error {
 }
 
 func (f *fake) drop(id federation.PolicyID) {
-	f.view.Policies = slices.DeleteFunc(slices.Clone(f.view.Policies), func(p federation.Policy) bool { return p.ID == id })
+	f.view.Policies = slices.DeleteFunc(slices.Clone(f.view.Policies), func(p engine.HeldPolicy) bool { return p.ID == id })
 }
 
 // rig is a controller on a namespace of its own.
@@ -220,7 +220,7 @@ func TestUndoAndPauseReachTheStore(t *testing.T) {
 	}
 	inStore := func() federation.Policy {
 		v := r.engine.View()
-		return *published(v, federation.PolicyID{Origin: v.Self, Namespace: r.namespace, Name: "order"})
+		return published(v, federation.PolicyID{Origin: v.Self, Namespace: r.namespace, Name: "order"}).Policy
 	}
 	annotate(api.AnnotationRolloutHold, "true")
 	if r.reconcile("order"); !inStore().Hold {

@@ -35,11 +35,14 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 	if view.NameConflict != "" {
 		have = nil // the other cluster's
 	}
+	var stored *federation.Policy
 	if have != nil {
-		note(status, *have)
+		stored = &have.Policy
+		note(status, have.Policy)
 	}
-	fault := steer(&want, policy, have)
-	inStore := have != nil && same(*have, want)
+	show(status, have)
+	fault := steer(&want, policy, stored)
+	inStore := have != nil && same(have.Policy, want)
 	if !view.Configured || view.Self == "" {
 		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "waits for a MeshFederation of this cluster to be in force", generation)
 		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotConfigured, "waits for a MeshFederation of this cluster to be in force", generation)
@@ -168,7 +171,7 @@ func idOf(view *engine.View, key types.NamespacedName) federation.PolicyID {
 }
 
 // published is what the store holds of a policy.
-func published(view *engine.View, id federation.PolicyID) *federation.Policy {
+func published(view *engine.View, id federation.PolicyID) *engine.HeldPolicy {
 	for i := range view.Policies {
 		if view.Policies[i].ID == id {
 			return &view.Policies[i]
@@ -222,7 +225,7 @@ func conflict(view *engine.View, p federation.Policy) string {
 func oldest(view *engine.View, target federation.ServiceName) *federation.Policy {
 	for i := range view.Policies { // the lowest order comes first
 		if slices.Contains(view.Policies[i].Targets, target) {
-			return &view.Policies[i]
+			return &view.Policies[i].Policy
 		}
 	}
 	return nil

@@ -20,6 +20,11 @@ func view() *engine.View {
 	return v
 }
 
+// hold is a policy whose newest version holds.
+func hold(p federation.Policy) engine.HeldPolicy {
+	return engine.HeldPolicy{Policy: p, Version: p.PolicyVersion, Holds: true}
+}
+
 func TestUnknownRegionIsNamedWithThoseThatThereAre(t *testing.T) {
 	got := unknownRegions(view(), []federation.Region{"us-esat", "us-west"})
 	if want := `region "us-esat" belongs to no member; known: eu-west, us-east, us-west`; got != want {
@@ -40,19 +45,19 @@ func TestEarlierPolicyWinsAndIsNamed(t *testing.T) {
 	}
 	first, second, same := policy("first", 1, "us-east"), policy("second", 2, "us-west"), policy("same", 3, "us-east")
 	v := view()
-	v.Policies = []federation.Policy{first, second, same}
+	v.Policies = []engine.HeldPolicy{hold(first), hold(second), hold(same)}
 	if got := conflict(v, first); got != "" {
 		t.Errorf("the earliest has a conflict: %s", got)
 	}
 	if got := conflict(v, second); !strings.Contains(got, "us-east:shop/first (order 1") {
 		t.Errorf("the loser does not name the winner: %q", got)
 	}
-	v.Policies = []federation.Policy{first, same}
+	v.Policies = []engine.HeldPolicy{hold(first), hold(same)}
 	if got := conflict(v, same); got != "" {
 		t.Errorf("the same order of regions is a conflict: %s", got)
 	}
 	same.OnPartition = federation.PartitionDemote // the default, said aloud
-	if v.Policies[1] = same; conflict(v, same) != "" {
+	if v.Policies[1] = hold(same); conflict(v, same) != "" {
 		t.Error("the default is a conflict with itself")
 	}
 	other := same

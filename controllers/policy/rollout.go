@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
+	"github.com/causeway-mesh/causeway/controllers/standing"
 	"github.com/causeway-mesh/causeway/federation"
 	"github.com/causeway-mesh/causeway/federation/engine"
 )
@@ -111,6 +112,20 @@ func unknownWaves(view *engine.View, p *federation.RolloutPlan) string {
 		}
 	}
 	return ""
+}
+
+// show tells of a published policy which versions there are and how far the newest has
+// come. have is nil before that.
+func show(status *api.RoutingPolicyStatus, have *engine.HeldPolicy) {
+	status.Rollout, status.History = nil, nil
+	if have == nil {
+		return
+	}
+	held := int64(0)
+	if have.Holds {
+		held = have.Version.Generation
+	}
+	status.Rollout, status.History = standing.Status(have.Standing), history(have.Policy, held)
 }
 
 // history shows the versions that the federation keeps, the newest first.

@@ -73,6 +73,7 @@ type Engine struct {
 	epoch    uint64 // 0 while not leading
 	store    *storePart
 	state    policystore.State // the last one read, kept when the store is lost
+	held     []HeldPolicy      // what of state's policies holds here
 	synced   bool
 	left     bool // there is no federation: nothing that came of one counts any more
 	seat     *seatPart
@@ -199,6 +200,7 @@ func (e *Engine) Configure(s Settings) error {
 	}
 	if e.settings == nil || !e.settings.equal(s) {
 		e.settings, e.left, e.register.leaving = &s, false, false
+		e.hold()
 		e.touch()
 	}
 	return nil
@@ -211,7 +213,7 @@ func (e *Engine) Unconfigure() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.settings != nil {
-		e.state, e.synced = policystore.State{}, false
+		e.state, e.held, e.synced = policystore.State{}, nil, false
 	}
 	e.settings, e.left = nil, true
 	e.touch()

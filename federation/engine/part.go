@@ -166,6 +166,7 @@ func (e *Engine) onState(s policystore.State) {
 		return // the client of a federation that was left, on its way out
 	}
 	e.state, e.synced = s, true
+	e.hold()
 	e.touch()
 }
 

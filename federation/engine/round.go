@@ -73,7 +73,7 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 	health[e.settings.Cluster] = ownHealth(e.settings.Cluster, know.own)
 	result, next := routing.Compute(routing.Inputs{
 		Self: e.settings.Cluster, Federation: e.settings.Federation,
-		Members: e.state.Members, Exports: e.state.Exports, Policies: e.state.Policies,
+		Members: e.state.Members, Exports: e.state.Exports, Policies: inForce(e.held),
 		Health: health, Verdicts: verdicts, Egress: e.egress, Served: e.served(),
 		Operators: []routing.Operator{{Name: e.cfg.Replica, GossipAddress: e.cfg.GossipAddress, Leader: true}},
 		Bundles:   e.settings.Bundles,
@@ -166,7 +166,7 @@ func (e *Engine) snapshot(know knowledge, decisions map[federation.ServicePort]r
 		Configured: e.settings != nil, Leading: e.epoch != 0, StoreSynced: e.synced || e.left, Epoch: e.epoch,
 		Store: e.storeStatus(), Gossip: e.gossipStatus(know), NameConflict: e.conflict(),
 		Registration: e.register.failure,
-		Exports:      e.state.Exports, Policies: e.state.Policies, Gateways: e.gatewayViews(now),
+		Exports:      e.state.Exports, Policies: e.held, Gateways: e.gatewayViews(now),
 		Decisions: decisions, Table: e.table.Version, APIServerLost: e.apiServerLost,
 		RecordAges: recordAges(know.records), Own: know.own,
 	}

@@ -25,7 +25,7 @@ type View struct {
 	Self         federation.ClusterName
 	Members      []MemberView // by name
 	Exports      map[federation.ServiceName][]federation.Export
-	Policies     []federation.Policy
+	Policies     []HeldPolicy  // by Order
 	Gateways     []GatewayView // by instance
 	Decisions    map[federation.ServicePort]routing.Decision
 	Table        routing.TableVersion

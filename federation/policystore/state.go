@@ -13,6 +13,7 @@ type State struct {
 	Exports  map[federation.ServiceName][]federation.Export // by Order
 	Policies []federation.Policy                            // by Order
 	Rollouts map[federation.PolicyID]federation.Rollout
+	Presence map[federation.ClusterName]federation.Presence
 	Revision uint64
 }
 
