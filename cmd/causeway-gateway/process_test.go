@@ -135,6 +135,19 @@ func (p *pod) awaitReadyz(t *testing.T, status int, words ...string) {
 	}
 }
 
+// awaitLog waits until the log, which may come after what it tells of, has the words.
+func (p *pod) awaitLog(t *testing.T, words string) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for !strings.Contains(p.log.String(), words) {
+		select {
+		case <-deadline:
+			t.Fatalf("the log does not say %q: %s", words, p.log)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // mount puts an identity where kubelet puts the Secret.
 func (p *pod) mount(t *testing.T, ca *identitytest.CA, who identity.ID) {
 	t.Helper()
@@ -181,9 +194,7 @@ func TestCertificateOfAnotherClusterCarriesNoTraffic(t *testing.T) {
 			p := startPod(t, ca, func(o *options) { o.cluster, o.federation = "us-east", "prod" })
 			p.mount(t, ca, wrong)
 			p.awaitReadyz(t, 503, "cannot be used", wrong.String(), name)
-			if !strings.Contains(p.log.String(), wrong.String()) {
-				t.Errorf("the log does not say so: %s", p.log)
-			}
+			p.awaitLog(t, wrong.String())
 			if code, _ := p.get("/config"); code != 503 {
 				t.Errorf("/config says %d: a gateway runs", code)
 			}
@@ -199,14 +210,7 @@ func TestRotationToAnotherClusterIsNotTaken(t *testing.T) {
 	p.mount(t, ca, id("prod", "us-east", identity.RoleGateway))
 	p.awaitReadyz(t, 503, "waiting for the first route table")
 	p.mount(t, ca, id("prod", "us-west", identity.RoleGateway))
-	deadline := time.After(time.Minute) // busy machines
-	for !strings.Contains(p.log.String(), "us-west") {
-		select {
-		case <-deadline:
-			t.Fatalf("the log says nothing of it: %s", p.log)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	p.awaitLog(t, "us-west")
 	p.publish(nil, nil) // the feed's operator takes us-east's gateway only
 	p.awaitReadyz(t, 200, "ok")
 }
