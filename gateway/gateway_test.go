@@ -164,10 +164,14 @@ func (n *node) route(t *testing.T, clusters ...federation.ClusterName) string {
 	})
 	await(t, "egress port", func() bool {
 		c, err := net.Dial("tcp", egress.String())
-		if err == nil {
-			_ = c.Close()
+		if err != nil {
+			return false
 		}
-		return err == nil
+		defer func() { _ = c.Close() }()
+		_ = c.(*net.TCPConn).CloseWrite()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.Copy(io.Discard, c) // its attempts are over, so no later count has them
+		return true
 	})
 	return egress.String()
 }

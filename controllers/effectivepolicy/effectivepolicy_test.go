@@ -114,7 +114,7 @@ func TestPolicyOfAnotherClusterIsShown(t *testing.T) {
 		t.Fatal("it is not shown")
 	}
 	want := api.EffectivePolicySpec{
-		Origin: "us-east", PolicyName: "order", Generation: 3, Order: 7, Revision: 107,
+		Origin: "us-east", PolicyName: "order", Generation: 3, NewestGeneration: 3, Order: 7, Revision: 107,
 		Targets: []string{"checkout", "cart"}, Regions: []string{"us-east", "us-west"}, OnPartition: "Demote",
 	}
 	if diff := cmp.Diff(want, got.Spec); diff != "" {
