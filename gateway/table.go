@@ -111,7 +111,7 @@ func (g *Gateway) Report() routing.GatewayReport {
 	r := routing.GatewayReport{
 		Instance: g.cfg.Instance, Advertise: g.cfg.Advertise, Local: g.cfg.Local.String(),
 		Applied: g.Table().Version, FailedPorts: g.egress.FailedPorts(), Draining: g.draining.Load(),
-		Uses: g.recorder.Ports().Uses(),
+		Uses: g.recorder.Ports().Uses(), Calls: g.recorder.Calls().Calls(),
 	}
 	for _, v := range g.paths.Views() {
 		r.Paths = append(r.Paths, routing.PathReport{

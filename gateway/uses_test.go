@@ -162,3 +162,46 @@ func TestOpenerThatBreaksOffAtOnceBlamesNoEndpoint(t *testing.T) {
 		t.Errorf("%+v", uses)
 	}
 }
+
+func TestCallsOfLocalClientsAreCountedWhereTheyAre(t *testing.T) {
+	_, consumer, east, egress := pair(t)
+	calls := func(what string, ok func(routing.PortCalls) bool) {
+		t.Helper()
+		await(t, what, func() bool { return ok(consumer.gw.Report().Calls[port]) })
+	}
+	before := consumer.gw.Report().Calls[port] // the probe of the port, which nobody took
+	if c, err := dial(egress); err == nil {
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	}
+	calls("a refusal", func(c routing.PortCalls) bool {
+		return c.Failed == before.Failed+1 && c.Outcomes == before.Outcomes+1 && c.Slowest == 0
+	})
+	east.serve(t, endpoint(t, named("east")))
+	c := open(t, egress)
+	if _, err := talk(c); err != nil {
+		t.Fatal(err)
+	}
+	calls("an acceptance", func(c routing.PortCalls) bool {
+		return c.Failed == before.Failed+1 && c.Outcomes == before.Outcomes+2 && c.Slowest > 0
+	})
+	tunnel.Reset(c)
+	c = open(t, egress)
+	if _, err := talk(c); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	calls("clients that reset and end", func(c routing.PortCalls) bool { return c.Failed == before.Failed+1 && c.Outcomes == before.Outcomes+3 })
+	east.serve(t, endpoint(t, func(c net.Conn) {
+		_, _ = bufio.NewReader(c).ReadString('\n')
+		tunnel.Reset(c)
+	}))
+	c = open(t, egress)
+	if _, err := talk(c); err == nil {
+		t.Fatal("the endpoint answers")
+	}
+	calls("a break", func(c routing.PortCalls) bool { return c.Failed == before.Failed+2 && c.Outcomes == before.Outcomes+5 })
+	if calls := east.gw.Report().Calls; calls == nil || len(calls) != 0 {
+		t.Errorf("the other end, whose clients call nobody, says %v", calls)
+	}
+}

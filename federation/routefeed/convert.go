@@ -1,6 +1,7 @@
 package routefeed
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -211,9 +212,42 @@ func reportToPB(r routing.GatewayReport) *pb.Report {
 	for c, msg := range r.TrustErrors {
 		out.TrustErrors[string(c)] = msg
 	}
-	out.Uses = usesToPB(r.Uses)
+	out.Uses, out.Calls = usesToPB(r.Uses), callsToPB(r.Calls)
 	return out
 }
+
+func callsToPB(calls map[federation.ServicePort]routing.PortCalls) *pb.Calls {
+	if calls == nil {
+		return nil
+	}
+	out := &pb.Calls{}
+	for _, port := range slices.SortedFunc(maps.Keys(calls), federation.ServicePort.Compare) {
+		c := calls[port]
+		out.Ports = append(out.Ports, &pb.PortCalls{Port: portToPB(port), Outcomes: c.Outcomes, Failed: c.Failed, SlowestUs: micros(c.Slowest)})
+	}
+	return out
+}
+
+func callsFromPB(in *pb.Calls) (map[federation.ServicePort]routing.PortCalls, error) {
+	if in == nil {
+		return nil, nil
+	}
+	out := make(map[federation.ServicePort]routing.PortCalls, len(in.GetPorts()))
+	for _, c := range in.GetPorts() {
+		port, err := portFromPB(c.GetPort())
+		if err != nil {
+			return nil, err
+		}
+		out[port] = routing.PortCalls{
+			Outcomes: c.GetOutcomes(), Failed: min(c.GetFailed(), c.GetOutcomes()),
+			Slowest: time.Duration(min(c.GetSlowestUs(), maxSlowest)) * time.Microsecond, //nolint:gosec // bounded
+		}
+	}
+	return out, nil
+}
+
+// maxSlowest, in microseconds, bounds what a gateway can claim: an hour.
+const maxSlowest = 3_600_000_000
 
 func usesToPB(uses map[federation.ServicePort]routing.PortUse) *pb.Uses {
 	if uses == nil {
@@ -272,9 +306,10 @@ func reportFromPB(r *pb.Report) (routing.GatewayReport, error) {
 		}
 		out.TrustErrors[federation.ClusterName(c)] = msg
 	}
-	uses, err := usesFromPB(r.GetUses())
-	out.Uses = uses
-	return out, err
+	var errs [2]error
+	out.Uses, errs[0] = usesFromPB(r.GetUses())
+	out.Calls, errs[1] = callsFromPB(r.GetCalls())
+	return out, errors.Join(errs[:]...)
 }
 
 func micros(d time.Duration) uint64 { return uint64(max(0, d).Microseconds()) }

@@ -1,6 +1,7 @@
 package routefeed
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -182,6 +183,25 @@ func TestUsesTravelAndNoneIsToldFromUnknown(t *testing.T) {
 		t.Errorf("more failed than ended: %+v", got.Uses[cart])
 	}
 	wild.Uses.Ports[0].Port.Port = 70_000
+	if _, err := reportFromPB(wild); err == nil {
+		t.Error("port 70000 is taken")
+	}
+}
+
+func TestCallsTravelAndNoneIsToldFromUnknown(t *testing.T) {
+	called := map[federation.ServicePort]routing.PortCalls{checkout: {Outcomes: 900, Failed: 45, Slowest: 80 * time.Millisecond}, cart: {Outcomes: 1}}
+	for name, want := range map[string]map[federation.ServicePort]routing.PortCalls{"not counted": nil, "not called": {}, "called": called} {
+		got, err := reportFromPB(reportToPB(routing.GatewayReport{Instance: "gw-0", Calls: want}))
+		if d := cmp.Diff(want, got.Calls); err != nil || d != "" {
+			t.Errorf("%s: %v\n%s", name, err, d)
+		}
+	}
+	wild := reportToPB(routing.GatewayReport{Instance: "gw-0", Calls: called})
+	wild.Calls.Ports[0].Failed, wild.Calls.Ports[0].SlowestUs = 4_000_000_000, math.MaxUint64
+	if got, _ := reportFromPB(wild); got.Calls[cart].Failed != 1 || got.Calls[cart].Slowest != time.Hour {
+		t.Errorf("what cannot be: %+v", got.Calls[cart])
+	}
+	wild.Calls.Ports[0].Port.Port = 70_000
 	if _, err := reportFromPB(wild); err == nil {
 		t.Error("port 70000 is taken")
 	}

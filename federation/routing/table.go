@@ -115,9 +115,23 @@ type GatewayReport struct {
 	// Uses is what goes on at the endpoints of our own cluster through this gateway; a
 	// port that is not in it is at rest. Nil is unknown: a gateway that does not count.
 	Uses map[federation.ServicePort]PortUse
+	// Calls is what became of local clients' connections to imported services; a port
+	// that is not in it was not called. Nil is unknown: a gateway that does not count.
+	Calls map[federation.ServicePort]PortCalls
 }
 
-// UseWindow is how far back a PortUse counts outcomes.
+// PortCalls is one gateway's count of local clients' connections to one imported port,
+// over the last UseWindow.
+type PortCalls struct {
+	// Outcomes are acceptances, refusals and breaks; Failed those that were none of the
+	// client's doing and no acceptance.
+	Outcomes, Failed uint32
+	// Slowest is how long the acceptance took, p99, from the client's connection on; 0
+	// while nothing was accepted.
+	Slowest time.Duration
+}
+
+// UseWindow is how far back a PortUse or PortCalls counts outcomes.
 const UseWindow = 10 * time.Second
 
 // PortUse is one gateway's count at one service port of its own cluster.

@@ -54,41 +54,52 @@ func (e *Egress) serve(ctx context.Context, c *net.TCPConn, sp federation.Servic
 	if first != nil {
 		first.stop()
 	}
+	calls := e.deps.Recorder.Calls()
 	if err != nil {
 		rec.Outcome, rec.Err = "unreachable", err
 		tunnel.Reset(c)
+		if gone := (*clientGone)(nil); !errors.As(err, &gone) && ctx.Err() == nil {
+			calls.Failed(sp)
+		}
 		return
 	}
 	rec.Connect = time.Since(began)
 	rec.Outcome = "ok"
+	calls.Taken(sp, rec.Connect)
 	if up.endpoint != nil { // it uses our own capacity; a stream uses its ingress's
 		e.deps.Recorder.Ports().Take(sp)
 		defer e.deps.Recorder.Ports().Give(sp)
 	}
-	rec.Sent, rec.Received, rec.Err = e.relay(c, up, first)
+	var ours bool
+	rec.Sent, rec.Received, ours, rec.Err = e.relay(c, up, first)
 	if rec.Err != nil {
 		rec.Outcome = "reset"
 	}
+	if rec.Err != nil && !ours && ctx.Err() == nil {
+		calls.Failed(sp)
+	}
 }
 
-// relay sends what is kept of the early bytes, then carries both directions.
-func (e *Egress) relay(c *net.TCPConn, up upstream, first *early) (sent, received int64, err error) {
+// relay sends what is kept of the early bytes, then carries both directions. ours says
+// that the client's end failed first, or that who did is not known.
+func (e *Egress) relay(c *net.TCPConn, up upstream, first *early) (sent, received int64, ours bool, err error) {
 	var rest []byte
 	if first != nil {
 		rest, _ = first.from(up.earlySent)
 	}
 	if up.endpoint != nil {
-		return splice(c, up.endpoint, rest)
+		sent, received, err = splice(c, up.endpoint, rest)
+		return sent, received, true, err
 	}
 	if len(rest) > 0 {
 		if err := up.stream.Early(rest); err != nil {
 			up.stream.Abort()
 			tunnel.Reset(c)
-			return 0, 0, err
+			return 0, 0, false, err
 		}
 	}
 	res, err := up.stream.Relay(c)
-	return res.Sent, res.Received, err
+	return res.Sent, res.Received, res.LocalFailed, err
 }
 
 // connect tries the candidates in order until one accepts. Where a peer whose path

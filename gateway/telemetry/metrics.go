@@ -23,13 +23,15 @@ type Recorder struct {
 	revoked     prometheus.Counter
 	suspect     prometheus.Gauge
 	ports       *Ports
+	calls       *Calls
 }
 
 // New registers the metrics with reg.
 func New(reg prometheus.Registerer, log *slog.Logger) *Recorder {
 	start := time.Now()
+	now := func() time.Duration { return time.Since(start) }
 	r := &Recorder{
-		log: log, ports: NewPorts(func() time.Duration { return time.Since(start) }),
+		log: log, ports: NewPorts(now), calls: NewCalls(now),
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "causeway_gateway_connections_total", Help: "Ended connections by side, service, the cluster at the other end and outcome.",
 		}, []string{"side", "service", "cluster", "outcome"}),
@@ -71,6 +73,9 @@ const (
 
 // Ports counts what goes on at our own endpoints.
 func (r *Recorder) Ports() *Ports { return r.ports }
+
+// Calls counts what became of local clients' connections.
+func (r *Recorder) Calls() *Calls { return r.calls }
 
 // Access is one ended connection.
 type Access struct {

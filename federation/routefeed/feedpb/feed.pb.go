@@ -943,7 +943,9 @@ type Report struct {
 	Draining    bool                   `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
 	TrustErrors map[string]string      `protobuf:"bytes,8,rep,name=trust_errors,json=trustErrors,proto3" json:"trust_errors,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Absent from gateways that do not count: that is unknown, not zero.
-	Uses          *Uses `protobuf:"bytes,9,opt,name=uses,proto3" json:"uses,omitempty"`
+	Uses *Uses `protobuf:"bytes,9,opt,name=uses,proto3" json:"uses,omitempty"`
+	// The same holds for calls.
+	Calls         *Calls `protobuf:"bytes,10,opt,name=calls,proto3" json:"calls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1041,6 +1043,128 @@ func (x *Report) GetUses() *Uses {
 	return nil
 }
 
+func (x *Report) GetCalls() *Calls {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+// Calls leaves out the ports that nobody called.
+type Calls struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ports         []*PortCalls           `protobuf:"bytes,1,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Calls) Reset() {
+	*x = Calls{}
+	mi := &file_feedpb_feed_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Calls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Calls) ProtoMessage() {}
+
+func (x *Calls) ProtoReflect() protoreflect.Message {
+	mi := &file_feedpb_feed_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Calls.ProtoReflect.Descriptor instead.
+func (*Calls) Descriptor() ([]byte, []int) {
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Calls) GetPorts() []*PortCalls {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+// PortCalls is what became of local clients' connections over the last 10 s.
+type PortCalls struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Port     *ServicePort           `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"`
+	Outcomes uint32                 `protobuf:"varint,2,opt,name=outcomes,proto3" json:"outcomes,omitempty"`
+	Failed   uint32                 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	// How long acceptance took, p99; 0 while nothing was accepted.
+	SlowestUs     uint64 `protobuf:"varint,4,opt,name=slowest_us,json=slowestUs,proto3" json:"slowest_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PortCalls) Reset() {
+	*x = PortCalls{}
+	mi := &file_feedpb_feed_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortCalls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortCalls) ProtoMessage() {}
+
+func (x *PortCalls) ProtoReflect() protoreflect.Message {
+	mi := &file_feedpb_feed_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortCalls.ProtoReflect.Descriptor instead.
+func (*PortCalls) Descriptor() ([]byte, []int) {
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PortCalls) GetPort() *ServicePort {
+	if x != nil {
+		return x.Port
+	}
+	return nil
+}
+
+func (x *PortCalls) GetOutcomes() uint32 {
+	if x != nil {
+		return x.Outcomes
+	}
+	return 0
+}
+
+func (x *PortCalls) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *PortCalls) GetSlowestUs() uint64 {
+	if x != nil {
+		return x.SlowestUs
+	}
+	return 0
+}
+
 // Uses leaves out the ports at which nothing goes on.
 type Uses struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1051,7 +1175,7 @@ type Uses struct {
 
 func (x *Uses) Reset() {
 	*x = Uses{}
-	mi := &file_feedpb_feed_proto_msgTypes[14]
+	mi := &file_feedpb_feed_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1187,7 @@ func (x *Uses) String() string {
 func (*Uses) ProtoMessage() {}
 
 func (x *Uses) ProtoReflect() protoreflect.Message {
-	mi := &file_feedpb_feed_proto_msgTypes[14]
+	mi := &file_feedpb_feed_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1200,7 @@ func (x *Uses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uses.ProtoReflect.Descriptor instead.
 func (*Uses) Descriptor() ([]byte, []int) {
-	return file_feedpb_feed_proto_rawDescGZIP(), []int{14}
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Uses) GetPorts() []*PortUse {
@@ -1099,7 +1223,7 @@ type PortUse struct {
 
 func (x *PortUse) Reset() {
 	*x = PortUse{}
-	mi := &file_feedpb_feed_proto_msgTypes[15]
+	mi := &file_feedpb_feed_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1235,7 @@ func (x *PortUse) String() string {
 func (*PortUse) ProtoMessage() {}
 
 func (x *PortUse) ProtoReflect() protoreflect.Message {
-	mi := &file_feedpb_feed_proto_msgTypes[15]
+	mi := &file_feedpb_feed_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1248,7 @@ func (x *PortUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortUse.ProtoReflect.Descriptor instead.
 func (*PortUse) Descriptor() ([]byte, []int) {
-	return file_feedpb_feed_proto_rawDescGZIP(), []int{15}
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PortUse) GetPort() *ServicePort {
@@ -1176,7 +1300,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_feedpb_feed_proto_msgTypes[16]
+	mi := &file_feedpb_feed_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1312,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_feedpb_feed_proto_msgTypes[16]
+	mi := &file_feedpb_feed_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1325,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_feedpb_feed_proto_rawDescGZIP(), []int{16}
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Path) GetCluster() string {
@@ -1298,7 +1422,7 @@ type FailedPort struct {
 
 func (x *FailedPort) Reset() {
 	*x = FailedPort{}
-	mi := &file_feedpb_feed_proto_msgTypes[17]
+	mi := &file_feedpb_feed_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1434,7 @@ func (x *FailedPort) String() string {
 func (*FailedPort) ProtoMessage() {}
 
 func (x *FailedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_feedpb_feed_proto_msgTypes[17]
+	mi := &file_feedpb_feed_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1447,7 @@ func (x *FailedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedPort.ProtoReflect.Descriptor instead.
 func (*FailedPort) Descriptor() ([]byte, []int) {
-	return file_feedpb_feed_proto_rawDescGZIP(), []int{17}
+	return file_feedpb_feed_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FailedPort) GetPort() *ServicePort {
@@ -1421,7 +1545,7 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"lastResort\"^\n" +
 	"\x06Served\x126\n" +
 	"\x04port\x18\x01 \x01(\v2\".causeway.routefeed.v1.ServicePortR\x04port\x12\x1c\n" +
-	"\tendpoints\x18\x02 \x03(\tR\tendpoints\"\xf0\x03\n" +
+	"\tendpoints\x18\x02 \x03(\tR\tendpoints\"\xa4\x04\n" +
 	"\x06Report\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1c\n" +
 	"\tadvertise\x18\x02 \x01(\tR\tadvertise\x12\x14\n" +
@@ -1431,10 +1555,20 @@ const file_feedpb_feed_proto_rawDesc = "" +
 	"\ffailed_ports\x18\x06 \x03(\v2!.causeway.routefeed.v1.FailedPortR\vfailedPorts\x12\x1a\n" +
 	"\bdraining\x18\a \x01(\bR\bdraining\x12Q\n" +
 	"\ftrust_errors\x18\b \x03(\v2..causeway.routefeed.v1.Report.TrustErrorsEntryR\vtrustErrors\x12/\n" +
-	"\x04uses\x18\t \x01(\v2\x1b.causeway.routefeed.v1.UsesR\x04uses\x1a>\n" +
+	"\x04uses\x18\t \x01(\v2\x1b.causeway.routefeed.v1.UsesR\x04uses\x122\n" +
+	"\x05calls\x18\n" +
+	" \x01(\v2\x1c.causeway.routefeed.v1.CallsR\x05calls\x1a>\n" +
 	"\x10TrustErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"?\n" +
+	"\x05Calls\x126\n" +
+	"\x05ports\x18\x01 \x03(\v2 .causeway.routefeed.v1.PortCallsR\x05ports\"\x96\x01\n" +
+	"\tPortCalls\x126\n" +
+	"\x04port\x18\x01 \x01(\v2\".causeway.routefeed.v1.ServicePortR\x04port\x12\x1a\n" +
+	"\boutcomes\x18\x02 \x01(\rR\boutcomes\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\rR\x06failed\x12\x1d\n" +
+	"\n" +
+	"slowest_us\x18\x04 \x01(\x04R\tslowestUs\"<\n" +
 	"\x04Uses\x124\n" +
 	"\x05ports\x18\x01 \x03(\v2\x1e.causeway.routefeed.v1.PortUseR\x05ports\"\x8c\x01\n" +
 	"\aPortUse\x126\n" +
@@ -1476,7 +1610,7 @@ func file_feedpb_feed_proto_rawDescGZIP() []byte {
 	return file_feedpb_feed_proto_rawDescData
 }
 
-var file_feedpb_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_feedpb_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_feedpb_feed_proto_goTypes = []any{
 	(*GatewayMessage)(nil),  // 0: causeway.routefeed.v1.GatewayMessage
 	(*OperatorMessage)(nil), // 1: causeway.routefeed.v1.OperatorMessage
@@ -1492,13 +1626,15 @@ var file_feedpb_feed_proto_goTypes = []any{
 	(*Target)(nil),          // 11: causeway.routefeed.v1.Target
 	(*Served)(nil),          // 12: causeway.routefeed.v1.Served
 	(*Report)(nil),          // 13: causeway.routefeed.v1.Report
-	(*Uses)(nil),            // 14: causeway.routefeed.v1.Uses
-	(*PortUse)(nil),         // 15: causeway.routefeed.v1.PortUse
-	(*Path)(nil),            // 16: causeway.routefeed.v1.Path
-	(*FailedPort)(nil),      // 17: causeway.routefeed.v1.FailedPort
-	nil,                     // 18: causeway.routefeed.v1.Table.BundlesEntry
-	nil,                     // 19: causeway.routefeed.v1.Delta.BundlesEntry
-	nil,                     // 20: causeway.routefeed.v1.Report.TrustErrorsEntry
+	(*Calls)(nil),           // 14: causeway.routefeed.v1.Calls
+	(*PortCalls)(nil),       // 15: causeway.routefeed.v1.PortCalls
+	(*Uses)(nil),            // 16: causeway.routefeed.v1.Uses
+	(*PortUse)(nil),         // 17: causeway.routefeed.v1.PortUse
+	(*Path)(nil),            // 18: causeway.routefeed.v1.Path
+	(*FailedPort)(nil),      // 19: causeway.routefeed.v1.FailedPort
+	nil,                     // 20: causeway.routefeed.v1.Table.BundlesEntry
+	nil,                     // 21: causeway.routefeed.v1.Delta.BundlesEntry
+	nil,                     // 22: causeway.routefeed.v1.Report.TrustErrorsEntry
 }
 var file_feedpb_feed_proto_depIdxs = []int32{
 	13, // 0: causeway.routefeed.v1.GatewayMessage.report:type_name -> causeway.routefeed.v1.Report
@@ -1508,7 +1644,7 @@ var file_feedpb_feed_proto_depIdxs = []int32{
 	7,  // 4: causeway.routefeed.v1.Table.peers:type_name -> causeway.routefeed.v1.Peer
 	9,  // 5: causeway.routefeed.v1.Table.routes:type_name -> causeway.routefeed.v1.Route
 	12, // 6: causeway.routefeed.v1.Table.served:type_name -> causeway.routefeed.v1.Served
-	18, // 7: causeway.routefeed.v1.Table.bundles:type_name -> causeway.routefeed.v1.Table.BundlesEntry
+	20, // 7: causeway.routefeed.v1.Table.bundles:type_name -> causeway.routefeed.v1.Table.BundlesEntry
 	8,  // 8: causeway.routefeed.v1.Table.operators:type_name -> causeway.routefeed.v1.Operator
 	2,  // 9: causeway.routefeed.v1.Delta.base:type_name -> causeway.routefeed.v1.TableVersion
 	2,  // 10: causeway.routefeed.v1.Delta.version:type_name -> causeway.routefeed.v1.TableVersion
@@ -1517,7 +1653,7 @@ var file_feedpb_feed_proto_depIdxs = []int32{
 	5,  // 13: causeway.routefeed.v1.Delta.removed_routes:type_name -> causeway.routefeed.v1.ServicePort
 	12, // 14: causeway.routefeed.v1.Delta.served:type_name -> causeway.routefeed.v1.Served
 	5,  // 15: causeway.routefeed.v1.Delta.removed_served:type_name -> causeway.routefeed.v1.ServicePort
-	19, // 16: causeway.routefeed.v1.Delta.bundles:type_name -> causeway.routefeed.v1.Delta.BundlesEntry
+	21, // 16: causeway.routefeed.v1.Delta.bundles:type_name -> causeway.routefeed.v1.Delta.BundlesEntry
 	8,  // 17: causeway.routefeed.v1.Delta.operators:type_name -> causeway.routefeed.v1.Operator
 	6,  // 18: causeway.routefeed.v1.Peer.gateways:type_name -> causeway.routefeed.v1.GatewayAddress
 	5,  // 19: causeway.routefeed.v1.Route.port:type_name -> causeway.routefeed.v1.ServicePort
@@ -1525,20 +1661,23 @@ var file_feedpb_feed_proto_depIdxs = []int32{
 	11, // 21: causeway.routefeed.v1.Tier.targets:type_name -> causeway.routefeed.v1.Target
 	5,  // 22: causeway.routefeed.v1.Served.port:type_name -> causeway.routefeed.v1.ServicePort
 	2,  // 23: causeway.routefeed.v1.Report.applied:type_name -> causeway.routefeed.v1.TableVersion
-	16, // 24: causeway.routefeed.v1.Report.paths:type_name -> causeway.routefeed.v1.Path
-	17, // 25: causeway.routefeed.v1.Report.failed_ports:type_name -> causeway.routefeed.v1.FailedPort
-	20, // 26: causeway.routefeed.v1.Report.trust_errors:type_name -> causeway.routefeed.v1.Report.TrustErrorsEntry
-	14, // 27: causeway.routefeed.v1.Report.uses:type_name -> causeway.routefeed.v1.Uses
-	15, // 28: causeway.routefeed.v1.Uses.ports:type_name -> causeway.routefeed.v1.PortUse
-	5,  // 29: causeway.routefeed.v1.PortUse.port:type_name -> causeway.routefeed.v1.ServicePort
-	5,  // 30: causeway.routefeed.v1.FailedPort.port:type_name -> causeway.routefeed.v1.ServicePort
-	0,  // 31: causeway.routefeed.v1.RouteFeed.Feed:input_type -> causeway.routefeed.v1.GatewayMessage
-	1,  // 32: causeway.routefeed.v1.RouteFeed.Feed:output_type -> causeway.routefeed.v1.OperatorMessage
-	32, // [32:33] is the sub-list for method output_type
-	31, // [31:32] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	18, // 24: causeway.routefeed.v1.Report.paths:type_name -> causeway.routefeed.v1.Path
+	19, // 25: causeway.routefeed.v1.Report.failed_ports:type_name -> causeway.routefeed.v1.FailedPort
+	22, // 26: causeway.routefeed.v1.Report.trust_errors:type_name -> causeway.routefeed.v1.Report.TrustErrorsEntry
+	16, // 27: causeway.routefeed.v1.Report.uses:type_name -> causeway.routefeed.v1.Uses
+	14, // 28: causeway.routefeed.v1.Report.calls:type_name -> causeway.routefeed.v1.Calls
+	15, // 29: causeway.routefeed.v1.Calls.ports:type_name -> causeway.routefeed.v1.PortCalls
+	5,  // 30: causeway.routefeed.v1.PortCalls.port:type_name -> causeway.routefeed.v1.ServicePort
+	17, // 31: causeway.routefeed.v1.Uses.ports:type_name -> causeway.routefeed.v1.PortUse
+	5,  // 32: causeway.routefeed.v1.PortUse.port:type_name -> causeway.routefeed.v1.ServicePort
+	5,  // 33: causeway.routefeed.v1.FailedPort.port:type_name -> causeway.routefeed.v1.ServicePort
+	0,  // 34: causeway.routefeed.v1.RouteFeed.Feed:input_type -> causeway.routefeed.v1.GatewayMessage
+	1,  // 35: causeway.routefeed.v1.RouteFeed.Feed:output_type -> causeway.routefeed.v1.OperatorMessage
+	35, // [35:36] is the sub-list for method output_type
+	34, // [34:35] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_feedpb_feed_proto_init() }
@@ -1556,7 +1695,7 @@ func file_feedpb_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feedpb_feed_proto_rawDesc), len(file_feedpb_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
