@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"testing"
 	"time"
 
@@ -197,20 +196,20 @@ func TestNoFlippedByteIsBelieved(t *testing.T) {
 	}
 }
 
-// Go reads a field that stands there twice by its last; what is decoded must be that too.
+// Go merges what an object's field holds when it stands there twice.
 func TestWhatIsDecodedIsWhatWasSigned(t *testing.T) {
 	ca := identitytest.NewCA(t, "d")
-	own := certificate(t, ca, operator("a"))
-	plan := &federation.RolloutPlan{}
-	id := federation.PolicyID{Origin: "a", Namespace: "shop", Name: "p"}
-	good := signed(t, own, k.policy(id), policyToValue(federation.Policy{Order: 1, Rollout: plan}))
-	good.value = []byte(`{"rollout":{"waves":[{"regions":["r"]}],"bake":"9s","maxErrorsPerMille":7,"maxLatency":"1s"},` + string(good.value[1:]))
-	good.value = []byte(strings.Replace(string(good.value), `"maxErrorsPerMille":null,`, "", 1))
+	key := k.policy(federation.PolicyID{Origin: "a", Namespace: "shop", Name: "p"})
+	good := signed(t, certificate(t, ca, operator("a")), key, map[string]any{
+		"schemaVersion": 1, "order": 1, "rollout": map[string]string{"bake": "1s"},
+	})
+	good.value = []byte(`{"rollout":{"maxErrorsPerMille":7},` + string(good.value[1:]))
 	s := reader(t, ca.Source(operator("b")), nil)
-	if err := s.verdict(good); err == nil {
-		if got := s.replica.policies[good.key].Rollout; !cmp.Equal(got, plan) {
-			t.Errorf("smuggled in: %+v", got)
-		}
+	if err := s.verdict(good); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.replica.policies[key].Rollout; got.MaxErrors.Known || got.Bake != time.Second {
+		t.Errorf("smuggled in: %+v", got)
 	}
 }
 
@@ -266,6 +265,10 @@ func TestAValueIsVerifiedOnce(t *testing.T) {
 	s.takeAll(listed, items)
 	if asked != 1 {
 		t.Errorf("one chain was verified %d times", asked)
+	}
+	bad := fields(t, items[0], func(f map[string]json.RawMessage) { f["headless"] = json.RawMessage("true") })
+	if err := s.verdict(bad); !errors.Is(err, errSeal) {
+		t.Errorf("another value of a key that was verified before: %v", err)
 	}
 }
 
