@@ -21,6 +21,7 @@ func TestPageOfMetricsIsTheOperatorsRegistry(t *testing.T) {
 	op := newOperator(defaultOptions(), slog.New(slog.DiscardHandler), nil)
 	storeConfig := policystore.DefaultConfig()
 	storeConfig.Federation, storeConfig.Cluster, storeConfig.Endpoints = "prod", "us-east", []string{"https://127.0.0.1:2379"}
+	storeConfig.Unsealed = true
 	if _, err := policystore.New(storeConfig, policystore.Deps{Metrics: op.metrics}); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ const Instance = "uid-under-test"
 func NewEngine(t testing.TB, epoch uint64) (e *engine.Engine, stop func()) {
 	t.Helper()
 	cfg := engine.DefaultConfig()
-	cfg.Replica = "op-1"
+	cfg.Replica, cfg.UnsealedStore = "op-1", true // nobody issues identities here
 	e = engine.New(cfg, engine.Deps{
 		Identity:     identity.NewSource(),
 		ListenGossip: func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") },

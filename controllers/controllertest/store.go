@@ -102,6 +102,7 @@ func (s *Store) Member(name federation.ClusterName, instance string) *policystor
 	roots.AppendCertsFromPEM(s.CA)
 	cfg := policystore.DefaultConfig()
 	cfg.Federation, cfg.Cluster, cfg.Endpoints = Federation, name, []string{s.Endpoint()}
+	cfg.Unsealed = true // as the engine's that NewEngine makes
 	cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{pair}}
 	c, err := policystore.New(cfg, policystore.Deps{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
 	if err != nil {

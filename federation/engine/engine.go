@@ -35,6 +35,9 @@ type Config struct {
 	// LoadTimeout bounds how long a new leader waits for the endpoints of its own
 	// exports before it speaks. Default 10 s.
 	LoadTimeout time.Duration
+	// UnsealedStore neither signs nor verifies the policy store's values: for tests that
+	// have no identities.
+	UnsealedStore bool
 }
 
 // DefaultConfig has every default; Replica and GossipAddress are the caller's.

@@ -126,12 +126,17 @@ func (e *Engine) startStore(ctx context.Context) {
 	if err != nil || tlsConfig == nil {
 		return // storeStatus says so
 	}
+	if !e.cfg.UnsealedStore && !e.deps.Identity.Ready() {
+		return // without our bundles nothing could be believed, and all would seem to be gone
+	}
 	cfg := policystore.DefaultConfig()
 	cfg.Federation, cfg.Cluster = e.settings.Federation, e.settings.Cluster
 	cfg.Endpoints, cfg.TLS = e.settings.StoreEndpoints, tlsConfig
+	cfg.AcceptUnsigned, cfg.Unsealed = e.settings.AcceptUnsigned, e.cfg.UnsealedStore
 	registry, part := newRegistry(), &storePart{made: *e.settings}
 	store, err := policystore.New(cfg, policystore.Deps{
 		Log: e.deps.Log.With("room", "policystore"), Metrics: registry,
+		Certificate: e.certificate(), VerifyChain: e.deps.Identity.VerifyRested, TrustChanged: e.deps.Identity.Changed, Domain: e.domain,
 		OnChange: func(s policystore.State) { e.onStateOf(part, s) },
 	})
 	if err != nil {
@@ -257,8 +262,7 @@ func (e *Engine) clientTLS(name string) func(federation.ClusterName) *tlsConfig 
 
 // certificate gives the operator's identity as it is when a statement is signed.
 func (e *Engine) certificate() func() (*tls.Certificate, error) {
-	config := e.deps.Identity.ClientConfig(nil, "")
-	return func() (*tls.Certificate, error) { return config.GetClientCertificate(nil) }
+	return e.deps.Identity.Certificate
 }
 
 // verifyChain says for which cluster a chain may sign: an operator's, of a member or a
@@ -274,6 +278,25 @@ func (e *Engine) verifyChain(name string, self federation.ClusterName) func([]*x
 		}
 		return id.Cluster, auth(id)
 	}
+}
+
+// domain is what our settings say of a cluster's trust domain: our own, or a seed's that
+// is given with it. No registration can say otherwise.
+func (e *Engine) domain(c federation.ClusterName) (federation.TrustDomain, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.settings == nil {
+		return "", false
+	}
+	if c == e.settings.Cluster {
+		return e.settings.TrustDomain, true
+	}
+	for _, seed := range e.settings.Seeds {
+		if seed.Cluster == c && seed.TrustDomain != "" {
+			return seed.TrustDomain, true
+		}
+	}
+	return "", false
 }
 
 func (e *Engine) ownDomain(td federation.TrustDomain) bool {

@@ -178,6 +178,8 @@ func (e *Engine) storeStatus() StoreStatus {
 	switch {
 	case e.settings == nil:
 		return StoreStatus{Reason: "NotConfigured", Message: "no MeshFederation is in force"}
+	case e.store == nil && e.settings.StoreCert != nil:
+		return StoreStatus{Reason: "NotSynced", Message: "waiting for the operator's certificate, with which the store's values are signed and verified"}
 	case e.store == nil:
 		return StoreStatus{Reason: "NotConfigured", Message: "the store's client certificate is missing"}
 	}

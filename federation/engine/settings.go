@@ -30,6 +30,8 @@ type Settings struct {
 	// StoreCA, StoreCert and StoreKey are PEM, under the store's own CA. All nil
 	// while the Secret is missing: the engine then runs without the store.
 	StoreCA, StoreCert, StoreKey []byte
+	// AcceptUnsigned takes values of the store that nobody has signed, too.
+	AcceptUnsigned bool
 
 	// GatewayAddresses are advertised as they are; empty means what the gateways
 	// themselves advertise.
@@ -99,7 +101,7 @@ func (s Settings) storeTLS() (*tls.Config, error) {
 
 // sameStore says whether a store client made for s serves o as well.
 func (s Settings) sameStore(o Settings) bool {
-	return s.Federation == o.Federation && s.Cluster == o.Cluster && slices.Equal(s.StoreEndpoints, o.StoreEndpoints) &&
+	return s.Federation == o.Federation && s.Cluster == o.Cluster && s.AcceptUnsigned == o.AcceptUnsigned && slices.Equal(s.StoreEndpoints, o.StoreEndpoints) &&
 		bytes.Equal(s.StoreCA, o.StoreCA) && bytes.Equal(s.StoreCert, o.StoreCert) && bytes.Equal(s.StoreKey, o.StoreKey)
 }
 

@@ -67,6 +67,10 @@ func (s *Source) Verify(cs tls.ConnectionState) (ID, error) {
 	return s.verify(cs.PeerCertificates)
 }
 
+// Certificate is our key pair, for signing what travels without a connection;
+// ErrNoIdentity until there is one. Nobody may change it.
+func (s *Source) Certificate() (*tls.Certificate, error) { return s.certificate() }
+
 func (s *Source) certificate() (*tls.Certificate, error) {
 	if c := s.current.Load().cert; c != nil {
 		return c, nil

@@ -2,6 +2,7 @@ package policystore
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/identity"
 )
 
 // Config says which store, and as whom.
@@ -28,6 +30,11 @@ type Config struct {
 	ProofInterval time.Duration
 	// RetryMin and RetryMax bound the jittered back-off. Defaults 200 ms and 5 s.
 	RetryMin, RetryMax time.Duration
+	// AcceptUnsigned takes values without a seal too, of members that do not sign yet. A
+	// seal that does not fit is refused all the same.
+	AcceptUnsigned bool
+	// Unsealed neither signs nor verifies: for tests, and tools that read no values.
+	Unsealed bool
 }
 
 // DefaultConfig returns the defaults; Federation, Cluster and Endpoints are the caller's.
@@ -67,7 +74,28 @@ func (c Config) Validate() error {
 type Deps struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// Certificate is the operator's identity, with which values are signed; its key must
+	// be ECDSA P-256. While it returns an error writes fail with ErrNoSigner. Required
+	// unless Config.Unsealed.
+	Certificate func() (*tls.Certificate, error)
+	// VerifyChain says to whom a chain belonged when it was valid, if it leads to an
+	// authority that is trusted now: identity.Source's VerifyRested. Any goroutine calls
+	// it. Required unless Config.Unsealed.
+	VerifyChain func([]*x509.Certificate) (identity.ID, error)
+	// TrustChanged returns a channel that is closed when VerifyChain may judge otherwise
+	// than before; everything is read again then. Optional: identity.Source's Changed.
+	TrustChanged func() <-chan struct{}
+	// Domain is the trust domain in which a cluster must sign, if that is known without
+	// its registration; false takes what the registration says. Optional.
+	Domain func(federation.ClusterName) (federation.TrustDomain, bool)
 	// OnChange gets each new State, one call at a time; it must not block for long.
 	// Optional.
 	OnChange func(State)
+}
+
+func (d Deps) validate(c Config) error {
+	if c.Unsealed || d.Certificate != nil && d.VerifyChain != nil {
+		return nil
+	}
+	return errors.New("policystore: values are signed and verified: Certificate and VerifyChain are needed")
 }

@@ -15,5 +15,8 @@
 //     State; only a deletion that the store confirms does.
 //  3. A value's place in the order is written once, when its key first appears.
 //  4. Nothing is written that would not change the store.
-//  5. A value that can't be read is skipped and counted; the last good one stays.
+//  5. A value that can't be read is refused and counted; the last good one stays.
+//  6. A value is believed only if the cluster that its key belongs to has signed it, for
+//     that key, and its chain leads to an authority that is trusted now. Nothing else of
+//     a refused value is used, not even when it is written over.
 package policystore

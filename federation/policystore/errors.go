@@ -21,7 +21,7 @@ func (s *Store) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	for _, own := range []error{ErrNameTaken, ErrUnreachable, ErrUntrusted, ErrForbidden, ErrTooLarge} {
+	for _, own := range []error{ErrNameTaken, ErrUnreachable, ErrUntrusted, ErrForbidden, ErrTooLarge, ErrNoSigner} {
 		if errors.Is(err, own) {
 			return err
 		}

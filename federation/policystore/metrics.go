@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
 	requests  *prometheus.CounterVec
-	malformed prometheus.Counter
+	refused   *prometheus.CounterVec
 	relists   *prometheus.CounterVec
 	connected prometheus.Gauge
 	revision  prometheus.Gauge
@@ -16,13 +16,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "causeway_policystore_requests_total",
 			Help: "Requests to the policy store by operation and result (Connected is a success).",
 		}, []string{"operation", "result"}),
-		malformed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "causeway_policystore_malformed_values_total",
-			Help: "Values from the store that could not be read and were skipped.",
-		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "causeway_policystore_refused_values_total",
+			Help: "Values read from the store and refused, by reason (unsigned, seal, untrusted, author, malformed); the last good one of the key stays.",
+		}, []string{"reason"}),
 		relists: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "causeway_policystore_full_reads_total",
-			Help: "Full reads of the store by cause (start, compacted, rewound).",
+			Help: "Full reads of the store by cause (start, compacted, rewound, trust).",
 		}, []string{"cause"}),
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "causeway_policystore_connected_ratio",
@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.malformed, m.relists, m.connected, m.revision}
+	return []prometheus.Collector{m.requests, m.refused, m.relists, m.connected, m.revision}
 }
 
 // unregister takes the metrics out again, so that a Store with other settings can follow.

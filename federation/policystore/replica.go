@@ -2,6 +2,7 @@ package policystore
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"maps"
 	"slices"
@@ -19,58 +20,96 @@ type item struct {
 // replica is the pure core: the values as last read well, key by key.
 type replica struct {
 	keys     keys
+	notary   *notary
+	held     map[string]held
 	members  map[string]federation.Member
 	exports  map[string]federation.Export
 	policies map[string]federation.Policy
 	rollouts map[string]federation.Rollout
 }
 
-func newReplica(k keys) *replica {
+// held is what we know of a value beside its content.
+type held struct {
+	sum [sha256.Size]byte // of its bytes
+	by  *author
+}
+
+func newReplica(k keys, n *notary) *replica {
 	return &replica{
-		keys: k, members: map[string]federation.Member{}, exports: map[string]federation.Export{},
+		keys: k, notary: n, held: map[string]held{}, members: map[string]federation.Member{}, exports: map[string]federation.Export{},
 		policies: map[string]federation.Policy{}, rollouts: map[string]federation.Rollout{},
 	}
 }
 
+// opened is a value on its way in: who has said what, or why it is refused.
+type opened struct {
+	item
+	held
+	at      ref
+	content []byte // without its seal
+	err     error
+}
+
+// open looks at a value and changes nothing.
+func (r *replica) open(i item) opened {
+	o := opened{item: i, held: held{sum: sha256.Sum256(i.value)}}
+	if o.at, o.err = r.keys.parse(i.key); o.err != nil {
+		return o
+	}
+	var before *author
+	if h, ok := r.held[i.key]; ok && h.sum == o.sum {
+		before = h.by
+	}
+	o.content, o.by, o.err = r.notary.open(i.key, o.at, i.value, before)
+	return o
+}
+
 // put takes in a value; an error leaves the last good one of its key in place.
-func (r *replica) put(i item) error {
-	at, err := r.keys.parse(i.key)
-	if errors.Is(err, errForeignKey) {
+func (r *replica) put(o opened) error {
+	if errors.Is(o.err, errForeignKey) {
 		return nil
 	}
-	if err != nil {
+	if o.err != nil {
+		return o.err
+	}
+	if err := r.domain(o); err != nil {
 		return err
 	}
-	switch at.kind {
+	switch o.at.kind {
 	case "members":
-		m, err := decodeMember(at, i.value)
+		m, err := decodeMember(o.at, o.content)
 		if err != nil {
 			return err
 		}
-		r.members[i.key] = m
+		if old, ok := r.members[o.key]; !ok || old.TrustDomain != m.TrustDomain {
+			r.evict(m)
+		}
+		r.members[o.key] = m
 	case "exports":
-		e, err := decodeExport(at, i.value)
+		e, err := decodeExport(o.at, o.content)
 		if err != nil {
 			return err
 		}
-		r.exports[i.key] = e
+		r.exports[o.key] = e
 	case "policies":
-		p, err := decodePolicy(at, i.value, i.revision)
+		p, err := decodePolicy(o.at, o.content, o.revision)
 		if err != nil {
 			return err
 		}
-		r.policies[i.key] = p
+		r.policies[o.key] = p
 	case "rollouts":
-		o, err := decodeRollout(at, i.value, i.revision)
+		v, err := decodeRollout(o.at, o.content, o.revision)
 		if err != nil {
 			return err
 		}
-		r.rollouts[i.key] = o
+		r.rollouts[o.key] = v
 	}
+	r.held[o.key] = o.held
 	return nil
 }
 
 func (r *replica) remove(key string) {
+	delete(r.held, key)
 	delete(r.members, key)
 	delete(r.exports, key)
 	delete(r.policies, key)
@@ -80,6 +119,7 @@ func (r *replica) remove(key string) {
 // retain removes what a full read no longer lists.
 func (r *replica) retain(listed map[string]bool) {
 	gone := func(key string) bool { return !listed[key] }
+	maps.DeleteFunc(r.held, func(k string, _ held) bool { return gone(k) })
 	maps.DeleteFunc(r.members, func(k string, _ federation.Member) bool { return gone(k) })
 	maps.DeleteFunc(r.exports, func(k string, _ federation.Export) bool { return gone(k) })
 	maps.DeleteFunc(r.policies, func(k string, _ federation.Policy) bool { return gone(k) })

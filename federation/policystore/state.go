@@ -54,6 +54,8 @@ var (
 	ErrForbidden = errors.New("policy store denied the request")
 	// ErrTooLarge: a value exceeds MaxValueBytes.
 	ErrTooLarge = errors.New("value is too large for the policy store")
+	// ErrNoSigner: there is no identity to sign with that readers would believe. Try again.
+	ErrNoSigner = errors.New("value can't be signed")
 )
 
 // MaxValueBytes bounds one value in the store.

@@ -23,9 +23,12 @@ type Store struct {
 	log     *slog.Logger
 	metrics *metrics
 	keys    keys
+	notary  *notary
 
 	// Only Run's goroutine touches these.
 	replica   *replica
+	refused   map[string]uint64 // the revisions of values that are refused, by key
+	trust     <-chan struct{}   // closed when authors may be judged otherwise than they were
 	clusterID uint64
 	reached   uint64 // the revision up to which the replica holds everything
 
@@ -50,17 +53,17 @@ func New(cfg Config, deps Deps) (*Store, error) {
 			*d.is = *d.def
 		}
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), deps.validate(cfg)); err != nil {
 		return nil, err
 	}
 	s := &Store{
-		cfg: cfg, deps: deps, log: deps.Log, keys: newKeys(cfg.Federation),
+		cfg: cfg, deps: deps, log: deps.Log, keys: newKeys(cfg.Federation), notary: newNotary(cfg, deps), refused: map[string]uint64{},
 		reason: NotSynced, message: "The policy store has not been read yet.",
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.replica = newReplica(s.keys)
+	s.replica = newReplica(s.keys, s.notary)
 	var err error
 	s.metrics, err = newMetrics(deps.Metrics)
 	return s, err

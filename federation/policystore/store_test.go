@@ -14,6 +14,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/identity"
+	"github.com/causeway-mesh/causeway/federation/identity/identitytest"
 	"github.com/causeway-mesh/causeway/federation/policystore"
 	"github.com/causeway-mesh/causeway/federation/policystore/server"
 )
@@ -22,6 +24,7 @@ import (
 type store struct {
 	t       *testing.T
 	address string
+	ca      *identitytest.CA // of the members' trust domain
 	dir     string
 	stop    func()
 }
@@ -32,7 +35,7 @@ func startStore(t *testing.T) *store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &store{t: t, address: l.Addr().String(), dir: t.TempDir()}
+	s := &store{t: t, address: l.Addr().String(), ca: identitytest.NewCA(t, "d"), dir: t.TempDir()}
 	_ = l.Close()
 	s.start()
 	t.Cleanup(func() { s.stop() })
@@ -70,20 +73,35 @@ type client struct {
 	states []policystore.State
 }
 
+func operator(c federation.ClusterName) identity.ID {
+	return identity.ID{TrustDomain: "d", Federation: "prod", Cluster: c, Role: identity.RoleOperator}
+}
+
 func (s *store) client(t *testing.T, cluster federation.ClusterName) *client {
+	t.Helper()
+	return s.clientOf(t, cluster, s.ca.Source(operator(cluster)), nil)
+}
+
+// clientOf is a client with an identity and, if change is not nil, other settings.
+func (s *store) clientOf(t *testing.T, cluster federation.ClusterName, own *identity.Source, change func(*policystore.Config, *policystore.Deps)) *client {
 	t.Helper()
 	c := &client{}
 	cfg := policystore.DefaultConfig()
 	cfg.Federation, cfg.Cluster, cfg.Endpoints = "prod", cluster, []string{"http://" + s.address}
 	var err error
-	c.Store, err = policystore.New(cfg, policystore.Deps{
+	deps := policystore.Deps{
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Certificate: own.Certificate, VerifyChain: own.VerifyRested, TrustChanged: own.Changed,
 		OnChange: func(st policystore.State) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.states = append(c.states, st)
 		},
-	})
+	}
+	if change != nil {
+		change(&cfg, &deps)
+	}
+	c.Store, err = policystore.New(cfg, deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ func (k keys) trialHeld() string { return k.prefix + "trial-held" }
 // does not trust (ErrUntrusted), a client that may not (ErrForbidden), or a place that
 // is not free. ctx bounds the call; each endpoint has Config.RequestTimeout.
 func NewTrial(ctx context.Context, cfg Config) (*Trial, error) {
+	cfg.Unsealed = true // a trial's marks are no values
 	for _, e := range cfg.Endpoints {
 		one := cfg
 		one.Endpoints = []string{e}

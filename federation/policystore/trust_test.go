@@ -59,6 +59,7 @@ func TestWrongCAIsToldAsUntrusted(t *testing.T) {
 	client := policystore.DefaultConfig()
 	client.Federation, client.Cluster, client.Endpoints = "prod", "a", []string{"https://" + cfg.ListenClient}
 	client.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}}
+	client.Unsealed = true
 	s, err := policystore.New(client, policystore.Deps{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)

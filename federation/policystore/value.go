@@ -76,7 +76,8 @@ func (k keys) parse(key string) (ref, error) {
 }
 
 // encodeValue writes v, whose fields are ours, over what the key held before: fields of
-// old that v's type does not know are kept. The result is canonical (sorted keys).
+// old that v's type does not know are kept, but for the seal, which covers old alone. The
+// result is canonical (sorted keys).
 func encodeValue(v any, old []byte) ([]byte, error) {
 	known, err := json.Marshal(v)
 	if err != nil {
@@ -90,6 +91,7 @@ func encodeValue(v any, old []byte) ([]byte, error) {
 	if fields == nil {
 		fields = map[string]json.RawMessage{}
 	}
+	delete(fields, sealField)
 	if err := json.Unmarshal(known, &fields); err != nil {
 		return nil, err
 	}

@@ -40,13 +40,18 @@ func (s *Store) session(ctx context.Context, client *clientv3.Client) error {
 	if s.reached >= head {
 		s.proven(began)
 	}
-	err = s.follow(ctx, client)
-	if errors.Is(err, rpctypes.ErrCompacted) {
-		if err = s.readAll(ctx, client, "compacted"); err == nil {
-			return s.follow(ctx, client)
+	for {
+		err = s.follow(ctx, client)
+		switch {
+		case errors.Is(err, rpctypes.ErrCompacted):
+			err = s.readAll(ctx, client, "compacted")
+		case errors.Is(err, errTrust):
+			err = s.readAll(ctx, client, "trust")
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return err
 }
 
 // head asks, through the store's quorum, how far the store is.
@@ -64,6 +69,7 @@ func (s *Store) head(ctx context.Context, client *clientv3.Client) (revision, cl
 // stayed is never absent in between.
 func (s *Store) readAll(ctx context.Context, client *clientv3.Client, cause string) error {
 	s.metrics.relists.WithLabelValues(cause).Inc()
+	trust := s.lookAgain()
 	began := time.Now()
 	listed := map[string]bool{}
 	var items []item
@@ -86,10 +92,8 @@ func (s *Store) readAll(ctx context.Context, client *clientv3.Client, cause stri
 		}
 		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
 	}
-	s.replica.retain(listed)
-	for _, i := range items {
-		s.put(i)
-	}
+	s.takeAll(listed, items)
+	s.trust = trust
 	s.reached = uint64(at) //nolint:gosec // never negative
 	s.publish(s.reached)
 	s.proven(began)
@@ -107,17 +111,6 @@ func (s *Store) page(ctx context.Context, client *clientv3.Client, from, end str
 		opts = append(opts, clientv3.WithRev(at))
 	}
 	return client.Get(ctx, from, opts...)
-}
-
-// put takes in a value or counts why it can't.
-func (s *Store) put(i item) {
-	if i.key == s.keys.order() {
-		return
-	}
-	if err := s.replica.put(i); err != nil {
-		s.metrics.malformed.Inc()
-		s.log.Warn("skipping a value of the policy store; the last good one stays in force", "key", i.key, "revision", i.revision, "error", err)
-	}
 }
 
 // follow watches from the state's revision on. Its proof of freshness has two halves: a read
@@ -144,6 +137,8 @@ func (s *Store) follow(ctx context.Context, client *clientv3.Client) error {
 			return ctx.Err()
 		case err := <-failed:
 			return err
+		case <-s.trust:
+			return errTrust
 		case pending = <-heads:
 		case resp, ok := <-events:
 			if !ok {
@@ -212,7 +207,7 @@ func (s *Store) apply(resp clientv3.WatchResponse) {
 	}
 	for _, e := range resp.Events {
 		if e.Type == clientv3.EventTypeDelete {
-			s.replica.remove(string(e.Kv.Key))
+			s.drop(string(e.Kv.Key))
 		} else {
 			s.put(item{string(e.Kv.Key), e.Kv.Value, uint64(e.Kv.ModRevision)}) //nolint:gosec // never negative
 		}

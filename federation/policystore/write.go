@@ -42,7 +42,7 @@ func (s *Store) request(ctx context.Context, operation string, do func(context.C
 	if err != nil {
 		reason, _ := s.reasonOf(err)
 		result = string(reason)
-		if errors.Is(err, ErrNameTaken) || errors.Is(err, ErrTooLarge) || errors.Is(err, errContended) {
+		if errors.Is(err, ErrNameTaken) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNoSigner) || errors.Is(err, errContended) {
 			result = "Refused"
 		}
 	}
@@ -55,8 +55,9 @@ func (s *Store) request(ctx context.Context, operation string, do func(context.C
 
 // before is what a write finds: the key, the order counter and our registration.
 type before struct {
-	value            []byte
-	modified         int64 // 0: the key does not exist
+	value            []byte // without its seal; nil if it is not its author's
+	sealed           bool   // value would be read without leniency
+	modified         int64  // 0: the key does not exist
 	order            uint64
 	orderModified    int64
 	memberModified   int64
@@ -72,7 +73,8 @@ func (s *Store) read(ctx context.Context, client *clientv3.Client, key string) (
 	}
 	var b before
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		b.value, b.modified = kvs[0].Value, kvs[0].ModRevision
+		b.modified = kvs[0].ModRevision
+		b.value, b.sealed = s.authentic(key, kvs[0].Value)
 	}
 	if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
 		b.orderModified = kvs[0].ModRevision
@@ -81,20 +83,43 @@ func (s *Store) read(ctx context.Context, client *clientv3.Client, key string) (
 		}
 	}
 	if kvs := resp.Responses[2].GetResponseRange().Kvs; len(kvs) > 0 {
-		m, err := decodeMember(ref{cluster: s.cfg.Cluster}, kvs[0].Value)
-		if err != nil {
-			return before{}, fmt.Errorf("our registration %s can't be read, remove or repair it by hand: %w", s.keys.member(s.cfg.Cluster), err)
+		own := s.keys.member(s.cfg.Cluster)
+		b.memberModified = kvs[0].ModRevision
+		if value, _ := s.authentic(own, kvs[0].Value); value != nil {
+			m, err := decodeMember(ref{cluster: s.cfg.Cluster}, value)
+			if err != nil {
+				return before{}, fmt.Errorf("our registration %s can't be read, remove or repair it by hand: %w", own, err)
+			}
+			b.memberInstanceID = m.InstanceID
 		}
-		b.memberModified, b.memberInstanceID = kvs[0].ModRevision, m.InstanceID
 	}
 	return b, s.mine(b)
 }
 
-// mine refuses writes while the name belongs to another cluster.
+// authentic is what a value holds that its author has written; nil if somebody else has,
+// whose fields and place in the order are not to be taken over, nor put under a seal of
+// ours. sealed is false for one that is believed only for want of a seal.
+func (s *Store) authentic(key string, value []byte) (content []byte, sealed bool) {
+	at, err := s.keys.parse(key)
+	if err != nil {
+		return nil, false
+	}
+	content, by, err := s.notary.open(key, at, value, nil)
+	if err != nil {
+		return nil, false
+	}
+	return content, by != nil || s.cfg.Unsealed
+}
+
+// holds says whether the key holds value already, as value would be written.
+func (b before) holds(value []byte) bool { return b.sealed && sameValue(value, b.value) }
+
+// mine refuses writes while the name belongs to another cluster. A registration that
+// nobody of that name has signed holds no name.
 func (s *Store) mine(b before) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.memberModified == 0 || s.instance == "" || b.memberInstanceID == s.instance {
+	if b.memberInstanceID == "" || s.instance == "" || b.memberInstanceID == s.instance {
 		return nil
 	}
 	return NameTaken(s.cfg.Federation, s.cfg.Cluster, b.memberInstanceID, s.instance)
@@ -106,8 +131,11 @@ func NameTaken(federationName string, cluster federation.ClusterName, theirs, ou
 		ErrNameTaken, cluster, federationName, theirs, ours)
 }
 
-// write puts value under key if nothing that was read has changed since.
+// write puts value, under its seal, if nothing that was read has changed since.
 func (s *Store) write(ctx context.Context, client *clientv3.Client, key string, b before, value []byte, newOrder uint64) (revision uint64, err error) {
+	if value, err = s.seal(key, value); err != nil {
+		return 0, err
+	}
 	own := s.keys.member(s.cfg.Cluster)
 	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", b.modified)}
 	if own != key {
@@ -128,6 +156,29 @@ func (s *Store) write(ctx context.Context, client *clientv3.Client, key string, 
 	return uint64(resp.Header.Revision), nil //nolint:gosec // never negative
 }
 
+// seal signs a value for a key, and makes sure that we would believe it ourselves.
+func (s *Store) seal(key string, content []byte) ([]byte, error) {
+	if s.cfg.Unsealed {
+		return content, nil
+	}
+	cert, err := s.deps.Certificate()
+	if err != nil {
+		return nil, fmt.Errorf("%w yet, try again once this operator's certificate is issued: %w", ErrNoSigner, err)
+	}
+	value, err := sealed(cert, key, content)
+	if err != nil {
+		return nil, err
+	}
+	at, err := s.keys.parse(key)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := s.notary.open(key, at, value, nil); err != nil {
+		return nil, fmt.Errorf("%w so that others believe it, check this operator's certificate and its own trust domain's bundle: %w", ErrNoSigner, err)
+	}
+	return value, nil
+}
+
 // Register writes our registration. ErrNameTaken if another cluster holds the name.
 func (s *Store) Register(ctx context.Context, m federation.Member) error {
 	if m.Name != s.cfg.Cluster || m.InstanceID == "" {
@@ -143,7 +194,7 @@ func (s *Store) Register(ctx context.Context, m federation.Member) error {
 			return err
 		}
 		value, err := encodeValue(memberToValue(m), b.value)
-		if err != nil || sameValue(value, b.value) {
+		if err != nil || b.holds(value) {
 			return err
 		}
 		_, err = s.write(ctx, c, key, b, value, 0)
@@ -195,7 +246,7 @@ func (s *Store) PutExport(ctx context.Context, e federation.Export) (federation.
 		order, fresh := place(old.Order, b)
 		e.Order = order
 		value, err := encodeValue(exportToValue(e), b.value)
-		if err != nil || sameValue(value, b.value) {
+		if err != nil || b.holds(value) {
 			return err
 		}
 		_, err = s.write(ctx, c, key, b, value, fresh)
@@ -237,7 +288,7 @@ func (s *Store) PutPolicy(ctx context.Context, p federation.Policy) (federation.
 		p.Order, p.Revision = order, uint64(b.modified) //nolint:gosec // never negative
 		p = succeed(p, old)
 		value, err := encodeValue(policyToValue(p), b.value)
-		if err != nil || sameValue(value, b.value) {
+		if err != nil || b.holds(value) {
 			return err
 		}
 		revision, err := s.write(ctx, c, key, b, value, fresh)
