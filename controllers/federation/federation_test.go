@@ -208,3 +208,14 @@ func (r *rig) want(name, kind string, status metav1.ConditionStatus, reason stri
 	r.reconcile(name)
 	controllertest.Want(r.t, r.get(name).Status.Conditions, kind, status, reason, says...)
 }
+
+func TestUnsignedValuesAreTakenOnlyWhereTheSpecSaysSo(t *testing.T) {
+	r := newRig(t)
+	for choice, want := range map[api.UnsignedValues]bool{"": false, api.UnsignedRefuse: false, api.UnsignedAccept: true} {
+		f := &api.MeshFederation{}
+		f.Spec.PolicyStore.UnsignedValues = choice
+		if s, err := r.settings(t.Context(), f); err != nil || s.AcceptUnsigned != want {
+			t.Errorf("%q: %t, %v", choice, s.AcceptUnsigned, err)
+		}
+	}
+}

@@ -29,6 +29,7 @@ func (c *Controller) settings(ctx context.Context, f *api.MeshFederation) (engin
 		Federation: f.Spec.Federation, Cluster: federation.ClusterName(f.Spec.Cluster.Name), Region: federation.Region(f.Spec.Cluster.Region),
 		Zone: federation.Zone(f.Spec.Cluster.Zone), Jurisdiction: federation.Jurisdiction(f.Spec.Cluster.Jurisdiction),
 		TrustDomain: federation.TrustDomain(f.Spec.TrustDomain), InstanceID: instance, Bundles: map[federation.TrustDomain][]byte{},
+		AcceptUnsigned: f.Spec.PolicyStore.UnsignedValues == api.UnsignedAccept,
 	}
 	for _, e := range f.Spec.PolicyStore.Endpoints {
 		s.StoreEndpoints = append(s.StoreEndpoints, string(e))
