@@ -23,12 +23,14 @@ type replica struct {
 	exports  map[string]federation.Export
 	policies map[string]federation.Policy
 	rollouts map[string]federation.Rollout
+	presence map[string]federation.Presence
 }
 
 func newReplica(k keys) *replica {
 	return &replica{
 		keys: k, members: map[string]federation.Member{}, exports: map[string]federation.Export{},
 		policies: map[string]federation.Policy{}, rollouts: map[string]federation.Rollout{},
+		presence: map[string]federation.Presence{},
 	}
 }
 
@@ -66,6 +68,12 @@ func (r *replica) put(i item) error {
 			return err
 		}
 		r.rollouts[i.key] = o
+	case "presence":
+		p, err := decodePresence(at, i.value)
+		if err != nil {
+			return err
+		}
+		r.presence[i.key] = p
 	}
 	return nil
 }
@@ -75,6 +83,7 @@ func (r *replica) remove(key string) {
 	delete(r.exports, key)
 	delete(r.policies, key)
 	delete(r.rollouts, key)
+	delete(r.presence, key)
 }
 
 // retain removes what a full read no longer lists.
@@ -84,6 +93,7 @@ func (r *replica) retain(listed map[string]bool) {
 	maps.DeleteFunc(r.exports, func(k string, _ federation.Export) bool { return gone(k) })
 	maps.DeleteFunc(r.policies, func(k string, _ federation.Policy) bool { return gone(k) })
 	maps.DeleteFunc(r.rollouts, func(k string, _ federation.Rollout) bool { return gone(k) })
+	maps.DeleteFunc(r.presence, func(k string, _ federation.Presence) bool { return gone(k) })
 }
 
 // state is an immutable picture. It shares slices inside values with the replica,
@@ -94,7 +104,11 @@ func (r *replica) state(revision uint64) State {
 		Exports:  make(map[federation.ServiceName][]federation.Export),
 		Policies: slices.Collect(maps.Values(r.policies)),
 		Rollouts: make(map[federation.PolicyID]federation.Rollout, len(r.rollouts)),
+		Presence: make(map[federation.ClusterName]federation.Presence, len(r.presence)),
 		Revision: revision,
+	}
+	for _, p := range r.presence {
+		s.Presence[p.Cluster] = p
 	}
 	for _, m := range r.members {
 		s.Members[m.Name] = m

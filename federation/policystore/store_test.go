@@ -66,18 +66,34 @@ func (s *store) start() {
 // client is one cluster's store client; states keeps every State it was told.
 type client struct {
 	*policystore.Store
-	mu     sync.Mutex
-	states []policystore.State
+	registry *prometheus.Registry
+	stop     func()
+	mu       sync.Mutex
+	states   []policystore.State
 }
 
 func (s *store) client(t *testing.T, cluster federation.ClusterName) *client {
 	t.Helper()
-	c := &client{}
+	c := s.open(t, cluster, func(*policystore.Config) {})
+	await(t, "the first read", func() bool { return c.Status().Synced })
+	return c
+}
+
+func (s *store) config(cluster federation.ClusterName) policystore.Config {
 	cfg := policystore.DefaultConfig()
 	cfg.Federation, cfg.Cluster, cfg.Endpoints = "prod", cluster, []string{"http://" + s.address}
+	return cfg
+}
+
+// open starts a client with other settings and does not wait for it.
+func (s *store) open(t *testing.T, cluster federation.ClusterName, change func(*policystore.Config)) *client {
+	t.Helper()
+	c := &client{registry: prometheus.NewRegistry()}
+	cfg := s.config(cluster)
+	change(&cfg)
 	var err error
 	c.Store, err = policystore.New(cfg, policystore.Deps{
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Log: slog.New(slog.DiscardHandler), Metrics: c.registry,
 		OnChange: func(st policystore.State) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -90,8 +106,8 @@ func (s *store) client(t *testing.T, cluster federation.ClusterName) *client {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	await(t, "the first read", func() bool { return c.Status().Synced })
+	c.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(c.stop)
 	return c
 }
 
@@ -122,6 +138,7 @@ func (c *client) register(t *testing.T, name federation.ClusterName) {
 	if err := c.Register(t.Context(), member(name, "uid-"+string(name))); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the presence of "+string(name), func() bool { return c.State().Presence[name].Cluster == name })
 }
 
 func TestPublishedReachesEveryWatcherAndOrderIsUnique(t *testing.T) {
@@ -196,6 +213,7 @@ func TestNameOfAnotherClusterIsRefused(t *testing.T) {
 	if err := second.Register(t.Context(), member("a", "uid-2")); !errors.Is(err, policystore.ErrNameTaken) {
 		t.Fatalf("a second cluster of one name: %v", err)
 	}
+	await(t, "the member", func() bool { return len(first.State().Members) == 1 })
 	if got := first.State().Members["a"].InstanceID; got != "uid-1" {
 		t.Errorf("the name now belongs to %q", got)
 	}
