@@ -23,6 +23,7 @@ type store struct {
 	t       *testing.T
 	address string
 	dir     string
+	quota   int64 // 0 is the default
 	stop    func()
 }
 
@@ -43,6 +44,9 @@ func (s *store) start() {
 	s.t.Helper()
 	cfg := server.DefaultConfig()
 	cfg.DataDir, cfg.ListenClient = s.dir, s.address
+	if s.quota > 0 {
+		cfg.QuotaBytes = s.quota
+	}
 	srv, err := server.New(cfg, server.Deps{})
 	if err != nil {
 		s.t.Fatal(err)
