@@ -16,4 +16,9 @@
 //  3. A value's place in the order is written once, when its key first appears.
 //  4. Nothing is written that would not change the store.
 //  5. A value that can't be read is skipped and counted; the last good one stays.
+//  6. A store that does not fit what is known of it is neither followed nor written to
+//     until a person accepts it. What can't be told: one that keeps its ID, went back and
+//     grew past what is known, if it has also compacted away the change that we remember
+//     and changed that key since; or that does all this within one ProofInterval.
+//  7. Presence and elections are the only keys with a lease. Neither is content.
 package policystore
