@@ -35,6 +35,16 @@ type Config struct {
 	AcceptUnsigned bool
 	// Unsealed neither signs nor verifies: for tests, and tools that read no values.
 	Unsealed bool
+	// Known is what an earlier process learnt of the store (Status.Known). A store that
+	// does not fit it is refused as Rewound. Default: nothing is known, and the store that
+	// is met first is trusted.
+	Known Known
+	// PresenceTTL is how long after the last sign of life our key presence/<cluster> stays,
+	// in whole seconds, at least 2 s. Default 10 s.
+	PresenceTTL time.Duration
+	// ElectionTTL is how long a leader that died keeps others from leading, in whole
+	// seconds, at least 2 s. Default 10 s.
+	ElectionTTL time.Duration
 }
 
 // DefaultConfig returns the defaults; Federation, Cluster and Endpoints are the caller's.
@@ -44,6 +54,8 @@ func DefaultConfig() Config {
 		ProofInterval:  2 * time.Second,
 		RetryMin:       200 * time.Millisecond,
 		RetryMax:       5 * time.Second,
+		PresenceTTL:    10 * time.Second,
+		ElectionTTL:    10 * time.Second,
 	}
 }
 
@@ -67,8 +79,14 @@ func (c Config) Validate() error {
 	if c.RequestTimeout <= 0 || c.ProofInterval <= 0 || c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
 		errs = append(errs, errors.New("policystore: timeouts must be positive and RetryMin at most RetryMax"))
 	}
+	if c.PresenceTTL < minTTL || c.ElectionTTL < minTTL {
+		errs = append(errs, fmt.Errorf("policystore: presence and elections need a TTL of at least %s", minTTL))
+	}
 	return errors.Join(errs...)
 }
+
+// minTTL is the shortest that etcd grants by its default election timeout.
+const minTTL = 2 * time.Second
 
 // Deps are what the store's client needs from outside.
 type Deps struct {

@@ -19,4 +19,10 @@
 //  6. A value is believed only if the cluster that its key belongs to has signed it, for
 //     that key, and its chain leads to an authority that is trusted now. Nothing else of
 //     a refused value is used, not even when it is written over.
+//  7. A store that does not fit what is known of it is neither followed nor written to
+//     until a person accepts it. What can't be told: one that keeps its ID, went back and
+//     grew past what is known, if it has also compacted away the change that we remember
+//     and changed that key since; or that does all this within one ProofInterval.
+//  8. Presence and elections are the only keys with a lease. Neither is content, and
+//     neither is signed: they are hints.
 package policystore

@@ -21,7 +21,10 @@ func (s *Store) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	for _, own := range []error{ErrNameTaken, ErrUnreachable, ErrUntrusted, ErrForbidden, ErrTooLarge, ErrNoSigner} {
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	for _, own := range []error{ErrNameTaken, ErrUnreachable, ErrUntrusted, ErrForbidden, ErrTooLarge, ErrNoSigner, ErrRewound, ErrNoSpace, ErrDeposed} {
 		if errors.Is(err, own) {
 			return err
 		}
@@ -111,6 +114,10 @@ func (s *Store) reasonOf(err error) (Reason, string) {
 		return Untrusted, fmt.Sprintf("The policy store at %s does not pass verification (%v). Check that the CA given for the store has signed its certificate, that the certificate names this address, and that our client certificate comes from a CA that the store trusts.", where, err)
 	case errors.Is(err, ErrForbidden):
 		return Forbidden, fmt.Sprintf("The policy store at %s refuses us (%v). Give the store's user of cluster %s read access to the federation's prefix and write access to its own.", where, err, s.cfg.Cluster)
+	case errors.Is(err, ErrRewound):
+		return Rewound, s.rewoundMessage(err)
+	case errors.Is(err, ErrNoSpace):
+		return NoSpace, s.noSpaceMessage()
 	default:
 		return Unreachable, fmt.Sprintf("The policy store at %s does not answer (%v). Routing goes on with what is known; changes wait. Check that it runs, that a quorum of its members is up, and that this address can be reached from here.", where, err)
 	}

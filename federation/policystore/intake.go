@@ -40,7 +40,11 @@ func (s *Store) put(i item) { s.take(s.replica.open(i)) }
 
 // take takes in a value or counts why it can't.
 func (s *Store) take(o opened) {
-	if o.key == s.keys.order() {
+	switch o.key {
+	case s.keys.order():
+		return
+	case s.keys.accepted():
+		s.noteAccepted(o.value)
 		return
 	}
 	err := s.replica.put(o)

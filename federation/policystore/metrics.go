@@ -8,6 +8,8 @@ type metrics struct {
 	relists   *prometheus.CounterVec
 	connected prometheus.Gauge
 	revision  prometheus.Gauge
+	rewound   prometheus.Gauge
+	noSpace   prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -32,6 +34,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "causeway_policystore_revision_count",
 			Help: "The store's revision that the state stands for.",
 		}),
+		rewound: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "causeway_policystore_rewound_ratio",
+			Help: "1 while the store is refused because it went back, or is another one than before.",
+		}),
+		noSpace: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "causeway_policystore_no_space_ratio",
+			Help: "1 while the store takes no writes because its quota is used up.",
+		}),
 	}
 	if reg == nil {
 		return m, nil
@@ -45,7 +55,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.refused, m.relists, m.connected, m.revision}
+	return []prometheus.Collector{m.requests, m.refused, m.relists, m.connected, m.revision, m.rewound, m.noSpace}
 }
 
 // unregister takes the metrics out again, so that a Store with other settings can follow.

@@ -57,7 +57,7 @@ func newNotary(cfg Config, deps Deps) *notary {
 // open says what the value of a key holds, without its seal, and who wrote it. What was
 // verified before, a value of the same bytes, is not verified again.
 func (n *notary) open(key string, at ref, value []byte, before *author) (content []byte, by *author, err error) {
-	if n.cfg.Unsealed {
+	if n.cfg.Unsealed || at.kind == "presence" { // a hint that any reader may doubt
 		return value, nil, nil
 	}
 	content, seal, err := unsealed(value)

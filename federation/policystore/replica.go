@@ -26,6 +26,7 @@ type replica struct {
 	exports  map[string]federation.Export
 	policies map[string]federation.Policy
 	rollouts map[string]federation.Rollout
+	presence map[string]federation.Presence
 }
 
 // held is what we know of a value beside its content.
@@ -38,6 +39,7 @@ func newReplica(k keys, n *notary) *replica {
 	return &replica{
 		keys: k, notary: n, held: map[string]held{}, members: map[string]federation.Member{}, exports: map[string]federation.Export{},
 		policies: map[string]federation.Policy{}, rollouts: map[string]federation.Rollout{},
+		presence: map[string]federation.Presence{},
 	}
 }
 
@@ -103,6 +105,12 @@ func (r *replica) put(o opened) error {
 			return err
 		}
 		r.rollouts[o.key] = v
+	case "presence":
+		p, err := decodePresence(o.at, o.content)
+		if err != nil {
+			return err
+		}
+		r.presence[o.key] = p
 	}
 	r.held[o.key] = o.held
 	return nil
@@ -114,6 +122,7 @@ func (r *replica) remove(key string) {
 	delete(r.exports, key)
 	delete(r.policies, key)
 	delete(r.rollouts, key)
+	delete(r.presence, key)
 }
 
 // retain removes what a full read no longer lists.
@@ -124,6 +133,7 @@ func (r *replica) retain(listed map[string]bool) {
 	maps.DeleteFunc(r.exports, func(k string, _ federation.Export) bool { return gone(k) })
 	maps.DeleteFunc(r.policies, func(k string, _ federation.Policy) bool { return gone(k) })
 	maps.DeleteFunc(r.rollouts, func(k string, _ federation.Rollout) bool { return gone(k) })
+	maps.DeleteFunc(r.presence, func(k string, _ federation.Presence) bool { return gone(k) })
 }
 
 // state is an immutable picture. It shares slices inside values with the replica,
@@ -134,7 +144,11 @@ func (r *replica) state(revision uint64) State {
 		Exports:  make(map[federation.ServiceName][]federation.Export),
 		Policies: slices.Collect(maps.Values(r.policies)),
 		Rollouts: make(map[federation.PolicyID]federation.Rollout, len(r.rollouts)),
+		Presence: make(map[federation.ClusterName]federation.Presence, len(r.presence)),
 		Revision: revision,
+	}
+	for _, p := range r.presence {
+		s.Presence[p.Cluster] = p
 	}
 	for _, m := range r.members {
 		s.Members[m.Name] = m

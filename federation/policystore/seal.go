@@ -32,7 +32,7 @@ func sealed(cert *tls.Certificate, key string, content []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w with the identity's key, a %T", ErrNoSigner, cert.PrivateKey)
 	}
-	signature, err := signer.Sign(rand.Reader, digest(key, content), crypto.SHA256)
+	signature, err := signer.Sign(rand.Reader, sealDigest(key, content), crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSigner, err)
 	}
@@ -74,11 +74,11 @@ func unsealed(value []byte) (content []byte, seal *sealValue, err error) {
 }
 
 func (s *sealValue) fits(public *ecdsa.PublicKey, key string, content []byte) bool {
-	return ecdsa.VerifyASN1(public, digest(key, content), s.Signature)
+	return ecdsa.VerifyASN1(public, sealDigest(key, content), s.Signature)
 }
 
-// digest is of key and content; no key holds a zero byte.
-func digest(key string, content []byte) []byte {
+// sealDigest is of key and content; no key holds a zero byte.
+func sealDigest(key string, content []byte) []byte {
 	h := sha256.New()
 	h.Write([]byte(sealDomain + key + "\x00"))
 	h.Write(content)

@@ -29,8 +29,13 @@ type Store struct {
 	replica   *replica
 	refused   map[string]uint64 // the revisions of values that are refused, by key
 	trust     <-chan struct{}   // closed when authors may be judged otherwise than they were
-	clusterID uint64
-	reached   uint64 // the revision up to which the replica holds everything
+	reached   uint64            // the revision up to which the replica holds everything
+	contentAt uint64            // State.ContentRevision of the replica
+	found     sight             // the store that is refused as rewound, when it was found; zero is none
+
+	// stir wakes the keeper of presence, which receives. Nobody closes it; a full one
+	// has been stirred already.
+	stir chan struct{}
 
 	mu       sync.Mutex // guards all below
 	client   *clientv3.Client
@@ -40,6 +45,10 @@ type Store struct {
 	message  string
 	synced   bool
 	proof    time.Time // monotonic; when the store last proved that state is current
+	known    memory
+	barred   error  // why nothing may be written now; nil is nothing
+	noSpace  bool   // the store takes no writes
+	applied  uint64 // what SetApplied was last called with
 }
 
 // New checks the configuration and starts nothing.
@@ -48,6 +57,7 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	for _, d := range []struct{ is, def *time.Duration }{
 		{&cfg.RequestTimeout, &def.RequestTimeout}, {&cfg.ProofInterval, &def.ProofInterval},
 		{&cfg.RetryMin, &def.RetryMin}, {&cfg.RetryMax, &def.RetryMax},
+		{&cfg.PresenceTTL, &def.PresenceTTL}, {&cfg.ElectionTTL, &def.ElectionTTL},
 	} {
 		if *d.is == 0 {
 			*d.is = *d.def
@@ -59,12 +69,19 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	s := &Store{
 		cfg: cfg, deps: deps, log: deps.Log, keys: newKeys(cfg.Federation), notary: newNotary(cfg, deps), refused: map[string]uint64{},
 		reason: NotSynced, message: "The policy store has not been read yet.",
+		stir: make(chan struct{}, 1),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.replica = newReplica(s.keys, s.notary)
 	var err error
+	if s.known, err = recall(cfg.Known); err != nil {
+		return nil, err
+	}
+	if !s.known.none() {
+		s.barred = errNotCompared
+	}
 	s.metrics, err = newMetrics(deps.Metrics)
 	return s, err
 }
@@ -73,12 +90,18 @@ func New(cfg Config, deps Deps) (*Store, error) {
 // be called once.
 func (s *Store) Run(ctx context.Context) error {
 	defer s.metrics.unregister(s.deps.Metrics)
-	client, err := s.newClient(ctx)
+	client, err := s.newClient(context.WithoutCancel(ctx)) // presence is revoked after ctx
 	if err != nil {
 		return fmt.Errorf("policy store client: %w", err)
 	}
 	s.setClient(client)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		s.keepPresence(ctx, client)
+	}()
 	defer func() {
+		<-kept
 		s.setClient(nil)
 		_ = client.Close()
 	}()
@@ -92,6 +115,9 @@ func (s *Store) Run(ctx context.Context) error {
 		s.lost(err)
 		if time.Since(began) > s.cfg.RetryMax {
 			wait = s.cfg.RetryMin
+		}
+		if errors.Is(err, ErrRewound) {
+			wait = min(s.cfg.ProofInterval, s.cfg.RetryMax) // it answers; a person's word is waited for
 		}
 		select {
 		case <-ctx.Done():
@@ -138,16 +164,21 @@ func (s *Store) setClient(c *clientv3.Client) {
 	s.client = c
 }
 
-// errNotRunning: a request came before Run or after it.
-var errNotRunning = errors.New("the store's client is not running")
+var (
+	// errNotRunning: a request came before Run or after it.
+	errNotRunning = errors.New("the store's client is not running")
+	// errNotCompared: the store may have gone back, so nothing is written yet.
+	errNotCompared = fmt.Errorf("%w: it has not been compared yet with what is known of it", ErrUnreachable)
+)
 
+// running is the client to write with.
 func (s *Store) running() (*clientv3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, errNotRunning)
 	}
-	return s.client, nil
+	return s.client, s.barred
 }
 
 // Status tells how we stand with the store now.
@@ -156,7 +187,10 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	st := Status{
 		Connected: s.reason == Connected, Reason: s.reason, Message: s.message,
-		Revision: s.state.Revision, Synced: s.synced,
+		Revision: s.state.Revision, Synced: s.synced, Known: s.known.known(),
+	}
+	if st.Connected && s.noSpace {
+		st.Reason, st.Message = NoSpace, s.noSpaceMessage()
 	}
 	if s.synced {
 		st.Age = time.Since(s.proof)
@@ -177,8 +211,15 @@ func (s *Store) lost(err error) {
 	s.mu.Lock()
 	was := s.reason
 	s.reason, s.message = reason, message
+	s.barred = errNotCompared
+	if reason == Rewound {
+		s.barred = err
+	}
 	s.mu.Unlock()
 	s.metrics.connected.Set(0)
+	if reason == Rewound {
+		s.metrics.rewound.Set(1) // until the store is recognised again
+	}
 	if was != reason {
 		s.log.Warn("policy store lost", "reason", reason, "error", err)
 	}
@@ -199,13 +240,26 @@ func (s *Store) proven(at time.Time) {
 	}
 }
 
-// publish makes the replica's content, as of revision, the State.
-func (s *Store) publish(revision uint64) {
-	st := s.replica.state(revision)
+// met notes that the store is the one that is known, from now on if none was.
+func (s *Store) met(got sight) {
+	s.mu.Lock()
+	s.known.id = got.id
+	s.known.revision = max(s.known.revision, got.revision)
+	s.barred = nil
+	s.mu.Unlock()
+	s.metrics.rewound.Set(0)
+	s.wake()
+}
+
+// publish makes the replica's content the State.
+func (s *Store) publish() {
+	st := s.replica.state(s.reached)
+	st.ContentRevision = s.contentAt
 	s.mu.Lock()
 	s.state, s.synced = st, true
 	s.mu.Unlock()
-	s.metrics.revision.Set(float64(revision))
+	s.wake()
+	s.metrics.revision.Set(float64(st.Revision))
 	if s.deps.OnChange != nil {
 		s.deps.OnChange(st)
 	}

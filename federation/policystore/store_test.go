@@ -26,6 +26,7 @@ type store struct {
 	address string
 	ca      *identitytest.CA // of the members' trust domain
 	dir     string
+	quota   int64 // 0 is the default
 	stop    func()
 }
 
@@ -46,6 +47,9 @@ func (s *store) start() {
 	s.t.Helper()
 	cfg := server.DefaultConfig()
 	cfg.DataDir, cfg.ListenClient = s.dir, s.address
+	if s.quota > 0 {
+		cfg.QuotaBytes = s.quota
+	}
 	srv, err := server.New(cfg, server.Deps{})
 	if err != nil {
 		s.t.Fatal(err)
@@ -69,8 +73,10 @@ func (s *store) start() {
 // client is one cluster's store client; states keeps every State it was told.
 type client struct {
 	*policystore.Store
-	mu     sync.Mutex
-	states []policystore.State
+	registry *prometheus.Registry
+	stop     func()
+	mu       sync.Mutex
+	states   []policystore.State
 }
 
 func operator(c federation.ClusterName) identity.ID {
@@ -82,15 +88,33 @@ func (s *store) client(t *testing.T, cluster federation.ClusterName) *client {
 	return s.clientOf(t, cluster, s.ca.Source(operator(cluster)), nil)
 }
 
-// clientOf is a client with an identity and, if change is not nil, other settings.
+// clientOf is a client with an identity and, if change is not nil, other settings, that
+// has read the store.
 func (s *store) clientOf(t *testing.T, cluster federation.ClusterName, own *identity.Source, change func(*policystore.Config, *policystore.Deps)) *client {
 	t.Helper()
-	c := &client{}
+	c := s.launch(t, cluster, own, change)
+	await(t, "the first read", func() bool { return c.Status().Synced })
+	return c
+}
+
+func (s *store) config(cluster federation.ClusterName) policystore.Config {
 	cfg := policystore.DefaultConfig()
 	cfg.Federation, cfg.Cluster, cfg.Endpoints = "prod", cluster, []string{"http://" + s.address}
-	var err error
+	return cfg
+}
+
+// open starts a client with other settings and does not wait for it.
+func (s *store) open(t *testing.T, cluster federation.ClusterName, change func(*policystore.Config)) *client {
+	t.Helper()
+	return s.launch(t, cluster, s.ca.Source(operator(cluster)), func(cfg *policystore.Config, _ *policystore.Deps) { change(cfg) })
+}
+
+func (s *store) launch(t *testing.T, cluster federation.ClusterName, own *identity.Source, change func(*policystore.Config, *policystore.Deps)) *client {
+	t.Helper()
+	c := &client{registry: prometheus.NewRegistry()}
+	cfg := s.config(cluster)
 	deps := policystore.Deps{
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Log: slog.New(slog.DiscardHandler), Metrics: c.registry,
 		Certificate: own.Certificate, VerifyChain: own.VerifyRested, TrustChanged: own.Changed,
 		OnChange: func(st policystore.State) {
 			c.mu.Lock()
@@ -101,6 +125,7 @@ func (s *store) clientOf(t *testing.T, cluster federation.ClusterName, own *iden
 	if change != nil {
 		change(&cfg, &deps)
 	}
+	var err error
 	c.Store, err = policystore.New(cfg, deps)
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +133,8 @@ func (s *store) clientOf(t *testing.T, cluster federation.ClusterName, own *iden
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	await(t, "the first read", func() bool { return c.Status().Synced })
+	c.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(c.stop)
 	return c
 }
 
@@ -140,6 +165,7 @@ func (c *client) register(t *testing.T, name federation.ClusterName) {
 	if err := c.Register(t.Context(), member(name, "uid-"+string(name))); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the presence of "+string(name), func() bool { return c.State().Presence[name].Cluster == name })
 }
 
 func TestPublishedReachesEveryWatcherAndOrderIsUnique(t *testing.T) {
@@ -214,6 +240,7 @@ func TestNameOfAnotherClusterIsRefused(t *testing.T) {
 	if err := second.Register(t.Context(), member("a", "uid-2")); !errors.Is(err, policystore.ErrNameTaken) {
 		t.Fatalf("a second cluster of one name: %v", err)
 	}
+	await(t, "the member", func() bool { return len(first.State().Members) == 1 })
 	if got := first.State().Members["a"].InstanceID; got != "uid-1" {
 		t.Errorf("the name now belongs to %q", got)
 	}

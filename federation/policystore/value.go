@@ -50,7 +50,7 @@ var errForeignKey = errors.New("unknown kind of key")
 
 // ref is a key taken apart.
 type ref struct {
-	kind            string // members, exports, policies, rollouts
+	kind            string // members, exports, policies, rollouts, presence
 	cluster         federation.ClusterName
 	namespace, name string
 }
@@ -67,7 +67,7 @@ func (k keys) parse(key string) (ref, error) {
 		}
 	}
 	switch {
-	case p[0] == "members" && len(p) == 2:
+	case (p[0] == "members" || p[0] == "presence") && len(p) == 2:
 		return ref{kind: p[0], cluster: federation.ClusterName(p[1])}, nil
 	case (p[0] == "exports" || p[0] == "policies" || p[0] == "rollouts") && len(p) == 4:
 		return ref{kind: p[0], cluster: federation.ClusterName(p[1]), namespace: p[2], name: p[3]}, nil

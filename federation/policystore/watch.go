@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -18,35 +19,33 @@ func (s *Store) session(ctx context.Context, client *clientv3.Client) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	began := time.Now()
-	head, id, err := s.head(ctx, client)
+	got, accepted, err := s.recognise(ctx, client)
 	if err != nil {
 		return err
 	}
-	synced := s.Status().Synced
 	switch {
-	case !synced:
-		err = s.readAll(ctx, client, "start")
-	case id != s.clusterID:
-		s.log.Error("the policy store is another one than before; taking over its content", "was", s.clusterID, "is", id)
-		err = s.readAll(ctx, client, "rewound")
-	case head < s.reached:
-		s.log.Error("the policy store has gone back, as after a restore; taking over its content", "known", s.reached, "is", head)
-		err = s.readAll(ctx, client, "rewound")
+	case accepted:
+		s.log.Warn("taking over the policy store that went back, as a person has accepted it", "store", got.id, "revision", got.revision)
+		if err = s.readAll(ctx, client, "rewound", got.id); err == nil {
+			s.adopt(got)
+		}
+	case !s.Status().Synced:
+		err = s.readAll(ctx, client, "start", got.id)
 	}
 	if err != nil {
 		return err
 	}
-	s.clusterID = id
-	if s.reached >= head {
+	s.met(got)
+	if s.reached >= got.revision {
 		s.proven(began)
 	}
 	for {
 		err = s.follow(ctx, client)
 		switch {
 		case errors.Is(err, rpctypes.ErrCompacted):
-			err = s.readAll(ctx, client, "compacted")
+			err = s.readAll(ctx, client, "compacted", got.id)
 		case errors.Is(err, errTrust):
-			err = s.readAll(ctx, client, "trust")
+			err = s.readAll(ctx, client, "trust", got.id)
 		}
 		if err != nil {
 			return err
@@ -54,20 +53,9 @@ func (s *Store) session(ctx context.Context, client *clientv3.Client) error {
 	}
 }
 
-// head asks, through the store's quorum, how far the store is.
-func (s *Store) head(ctx context.Context, client *clientv3.Client) (revision, clusterID uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
-	defer cancel()
-	resp, err := client.Get(ctx, s.keys.order(), clientv3.WithCountOnly())
-	if err != nil {
-		return 0, 0, fmt.Errorf("reading the policy store's revision: %w", err)
-	}
-	return uint64(resp.Header.Revision), resp.Header.ClusterId, nil //nolint:gosec // never negative
-}
-
-// readAll reads everything at one revision and turns the replica into it: what
-// stayed is never absent in between.
-func (s *Store) readAll(ctx context.Context, client *clientv3.Client, cause string) error {
+// readAll reads everything of store id at one revision and turns the replica into it:
+// what stayed is never absent in between.
+func (s *Store) readAll(ctx context.Context, client *clientv3.Client, cause string, id uint64) error {
 	s.metrics.relists.WithLabelValues(cause).Inc()
 	trust := s.lookAgain()
 	began := time.Now()
@@ -79,6 +67,9 @@ func (s *Store) readAll(ctx context.Context, client *clientv3.Client, cause stri
 		page, err := s.page(ctx, client, from, end, at)
 		if err != nil {
 			return fmt.Errorf("reading the policy store: %w", err)
+		}
+		if page.Header.ClusterId != id {
+			return errReplaced
 		}
 		if at == 0 {
 			at = page.Header.Revision
@@ -94,8 +85,16 @@ func (s *Store) readAll(ctx context.Context, client *clientv3.Client, cause stri
 	}
 	s.takeAll(listed, items)
 	s.trust = trust
+	newest := item{}
+	for _, i := range items {
+		if s.keys.weight(i.key) == content && i.revision > newest.revision {
+			newest = i
+		}
+	}
 	s.reached = uint64(at) //nolint:gosec // never negative
-	s.publish(s.reached)
+	s.contentAt = s.reached
+	s.readUpTo(newest)
+	s.publish()
 	s.proven(began)
 	return nil
 }
@@ -111,6 +110,21 @@ func (s *Store) page(ctx context.Context, client *clientv3.Client, from, end str
 		opts = append(opts, clientv3.WithRev(at))
 	}
 	return client.Get(ctx, from, opts...)
+}
+
+// readUpTo makes what a full read has found the client's memory of this store.
+func (s *Store) readUpTo(newest item) {
+	w := witness{}
+	if newest.revision > 0 {
+		w = witness{newest.key, newest.revision, digest(newest.value)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known.Witness = w
+	s.known.revision = max(s.known.revision, s.reached)
+	if s.known.Accepted == nil {
+		s.known.Accepted = []string{} // whatever the history holds was listed
+	}
 }
 
 // follow watches from the state's revision on. Its proof of freshness has two halves: a read
@@ -130,7 +144,15 @@ func (s *Store) follow(ctx context.Context, client *clientv3.Client) error {
 		}
 	}()
 	defer func() { cancel(); <-done }()
-	var pending proof
+	var (
+		pending proof
+		soon    <-chan time.Time // runs while nothing but presence is new since the last State
+	)
+	defer func() {
+		if soon != nil {
+			s.publish()
+		}
+	}()
 	for {
 		select {
 		case <-ctx.Done():
@@ -150,7 +172,19 @@ func (s *Store) follow(ctx context.Context, client *clientv3.Client) error {
 			if err := resp.Err(); err != nil {
 				return fmt.Errorf("watching the policy store: %w", err)
 			}
-			s.apply(resp)
+			weight, err := s.apply(resp)
+			switch {
+			case err != nil:
+				return err
+			case weight == content:
+				s.publish()
+				soon = nil
+			case weight == presence && soon == nil:
+				soon = time.After(presencePause)
+			}
+		case <-soon:
+			s.publish()
+			soon = nil
 		}
 		if pending.revision != 0 && s.reached >= pending.revision {
 			s.proven(pending.asked)
@@ -175,15 +209,14 @@ func (s *Store) prove(ctx context.Context, client *clientv3.Client, heads chan<-
 		case <-tick.C:
 		}
 		asked := time.Now()
-		revision, id, err := s.head(ctx, client)
+		revision, err := s.head(ctx, client)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return err
-		case id != s.clusterID:
-			return errors.New("the policy store has been replaced by another one")
 		}
+		s.askAlarms(ctx, client)
 		select {
 		case heads <- proof{revision, asked}:
 		case <-ctx.Done():
@@ -198,20 +231,61 @@ func (s *Store) prove(ctx context.Context, client *clientv3.Client, heads chan<-
 // apply takes in one response. How far the watch has come is what the last event
 // says, or a notification without events: while a watch catches up, the header of a
 // response runs ahead of what has been delivered.
-func (s *Store) apply(resp clientv3.WatchResponse) {
+func (s *Store) apply(resp clientv3.WatchResponse) (weight, error) {
+	if resp.Header.ClusterId != s.memory().id {
+		return silent, errReplaced // the next session says what it is
+	}
 	if len(resp.Events) == 0 {
 		if resp.IsProgressNotify() {
 			s.reached = max(s.reached, uint64(resp.Header.Revision)) //nolint:gosec // never negative
 		}
-		return
+		return silent, nil
 	}
+	heaviest := silent
 	for _, e := range resp.Events {
-		if e.Type == clientv3.EventTypeDelete {
-			s.drop(string(e.Kv.Key))
-		} else {
-			s.put(item{string(e.Kv.Key), e.Kv.Value, uint64(e.Kv.ModRevision)}) //nolint:gosec // never negative
-		}
-		s.reached = max(s.reached, uint64(e.Kv.ModRevision)) //nolint:gosec // never negative
+		heaviest = max(heaviest, s.event(e))
 	}
-	s.publish(s.reached)
+	s.saw(s.reached)
+	return heaviest, nil
 }
+
+func (s *Store) event(e *clientv3.Event) weight {
+	i := item{string(e.Kv.Key), e.Kv.Value, uint64(e.Kv.ModRevision)} //nolint:gosec // never negative
+	w := witness{Key: i.key, Revision: i.revision}
+	if e.Type == clientv3.EventTypeDelete {
+		s.drop(i.key)
+	} else {
+		s.put(i)
+		w.Digest = digest(i.value)
+	}
+	s.reached = max(s.reached, i.revision)
+	weight := s.keys.weight(i.key)
+	if weight == content {
+		s.contentAt = max(s.contentAt, i.revision)
+		s.witnessed(w)
+	}
+	return weight
+}
+
+// weight says what a change of a key means to those who get States.
+type weight int
+
+const (
+	silent   weight = iota // no State shows it
+	presence               // signs of life, which may wait for each other
+	content
+)
+
+func (k keys) weight(key string) weight {
+	rest, _ := strings.CutPrefix(key, k.prefix)
+	switch kind, _, _ := strings.Cut(rest, "/"); kind {
+	case "elections", "accepted", "order":
+		return silent
+	case "presence":
+		return presence
+	}
+	return content
+}
+
+// errReplaced: another etcd cluster answers under the same address.
+var errReplaced = errors.New("the policy store has been replaced by another one")

@@ -42,11 +42,12 @@ func (s *Store) request(ctx context.Context, operation string, do func(context.C
 	if err != nil {
 		reason, _ := s.reasonOf(err)
 		result = string(reason)
-		if errors.Is(err, ErrNameTaken) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNoSigner) || errors.Is(err, errContended) {
+		if errors.Is(err, ErrNameTaken) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNoSigner) || errors.Is(err, ErrDeposed) || errors.Is(err, errContended) {
 			result = "Refused"
 		}
 	}
 	s.metrics.requests.WithLabelValues(operation, result).Inc()
+	s.noteSpace(err)
 	if err != nil {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
@@ -65,10 +66,14 @@ type before struct {
 }
 
 func (s *Store) read(ctx context.Context, client *clientv3.Client, key string) (before, error) {
+	known := s.memory()
 	resp, err := client.Txn(ctx).Then(
 		clientv3.OpGet(key), clientv3.OpGet(s.keys.order()), clientv3.OpGet(s.keys.member(s.cfg.Cluster)),
 	).Commit()
 	if err != nil {
+		return before{}, err
+	}
+	if err := s.sameStore(known, resp.Header.ClusterId, resp.Header.Revision); err != nil {
 		return before{}, err
 	}
 	var b before
@@ -187,6 +192,7 @@ func (s *Store) Register(ctx context.Context, m federation.Member) error {
 	s.mu.Lock()
 	s.instance = m.InstanceID
 	s.mu.Unlock()
+	defer s.wake() // presence may begin
 	key := s.keys.member(m.Name)
 	return s.request(ctx, "register", func(ctx context.Context, c *clientv3.Client) error {
 		b, err := s.read(ctx, c, key)

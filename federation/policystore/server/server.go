@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,10 @@ type Config struct {
 	// ListenPeer is a loopback "host:port" that etcd wants even without peers.
 	// Default "127.0.0.1:0" is a free port, chosen anew at each start.
 	ListenPeer string
+	// Token makes the ID of the etcd cluster when the member first starts, and is of no
+	// account later. Default is a random one, so that a store made anew is not taken for
+	// the one before; members that are first started together need the same.
+	Token string
 	// QuotaBytes bounds the data. Default 512 MiB.
 	QuotaBytes int64
 	// Compaction is "periodic" or "revision", and Retention its extent ("1h", "1000").
@@ -64,6 +69,9 @@ func (c *Config) fill() {
 		if *s.is == "" {
 			*s.is = *s.def
 		}
+	}
+	if c.Token == "" {
+		c.Token = rand.Text()
 	}
 	if c.QuotaBytes == 0 {
 		c.QuotaBytes = d.QuotaBytes
@@ -251,6 +259,7 @@ func (s *Server) etcdConfig() *embed.Config {
 	// be the same at each start, whatever port is listened on.
 	c.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "127.0.0.1:2380"}}
 	c.InitialCluster = s.cfg.Name + "=http://127.0.0.1:2380"
+	c.InitialClusterToken = s.cfg.Token
 	c.QuotaBackendBytes = s.cfg.QuotaBytes
 	c.AutoCompactionMode, c.AutoCompactionRetention = s.cfg.Compaction, s.cfg.Retention
 	c.EnableGRPCGateway = false
