@@ -111,6 +111,7 @@ func TestPauseResumeAndUndoWriteTheirAnnotationAndNoOther(t *testing.T) {
 	a := stored(t, map[string]string{"mine": "1"})
 	var out bytes.Buffer
 	r := &rolloutFlags{flags: &flags{out: &out, output: "table"}}
+	var last policy
 	for _, step := range []struct {
 		edit func(*policy) (string, error)
 		want map[string]string
@@ -134,6 +135,10 @@ func TestPauseResumeAndUndoWriteTheirAnnotationAndNoOther(t *testing.T) {
 		if diff := cmp.Diff(step.want, p.Annotations); diff != "" || out.String() != step.says {
 			t.Errorf("says %q, want %q; annotations (-want +got):\n%s", out.String(), step.says, diff)
 		}
+		if cmp.Equal(last.Annotations, p.Annotations) && last.ResourceVersion != p.ResourceVersion {
+			t.Errorf("%q wrote, and changed nothing", step.says)
+		}
+		last = p
 	}
 }
 
