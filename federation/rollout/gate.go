@@ -28,13 +28,12 @@ type Reading struct {
 }
 
 // What a gate takes to fail. A rollout is taken back by measurements in a row that are
-// worse than the plan allows, one cluster's of one service: at least GateReadings
-// of them, GateStreak apart or more from first to last. Those of the first GateSettle
-// after a cluster came to have the new version are left out: they tell of the time before.
+// worse than the plan allows, one cluster's of one service, GateStreak or more from first
+// to last: two at least. Those of the first GateSettle after a cluster came to have the
+// new version are left out: they tell of the time before.
 const (
-	GateSettle   = 10 * time.Second
-	GateStreak   = 5 * time.Second
-	GateReadings = 2
+	GateSettle = 10 * time.Second
+	GateStreak = 5 * time.Second
 	// GateTime is how long a wave is watched at least if the plan has a gate.
 	GateTime = GateSettle + 2*GateStreak
 )
@@ -133,7 +132,7 @@ func (c change) count(w *watch, m measured) (failure, bool) {
 	}
 	w.streaks[m] = s
 	f.readings = s.readings
-	return f, s.readings >= GateReadings && c.now-s.began >= GateStreak
+	return f, s.readings > 0 && c.now-s.began >= GateStreak
 }
 
 // compare gives a failure with a value if the reading is worse than the plan allows.

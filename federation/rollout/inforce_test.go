@@ -34,6 +34,10 @@ func TestInForce(t *testing.T) {
 			policy: federation.Policy{PolicyVersion: ver(3), History: vers(2), Undo: 1, Rollout: plan}, record: record(3, 2, done, 2),
 			want: [3]int64{3, 3, 3}, reason: [3]string{"Completed", "Completed", "Completed"},
 		},
+		"undo of the newest is none": {
+			policy: federation.Policy{PolicyVersion: ver(3), History: vers(2), Undo: 3, Rollout: plan}, record: record(3, 2, going, 0),
+			want: [3]int64{3, 2, 2}, reason: [3]string{"WaveReached", "WaveAwaited", "WaveAwaited"},
+		},
 		"the first publication waits for a coordinator": {
 			policy: federation.Policy{PolicyVersion: ver(1), Rollout: plan},
 			reason: [3]string{"NotYet", "NotYet", "NotYet"},

@@ -48,10 +48,11 @@ func Progress(p federation.Policy, r *federation.Rollout, members map[federation
 
 func (s *Standing) describe(p federation.Policy, r federation.Rollout) {
 	s.From, s.Phase, s.Reason, s.Message = r.From, r.Phase, r.Reason, r.Message
-	_, back := undone(p)
+	at, back := undone(p)
 	switch {
 	case back:
-		s.From, s.Phase, s.Reason = p.Undo, federation.RolloutRolledBack, ReasonUndone
+		s.From = version(p, tighten(Tightens).floor(p, at)).Generation
+		s.Phase, s.Reason = federation.RolloutRolledBack, ReasonUndone
 		s.Message = fmt.Sprintf("its author went back from generation %d to %d", p.Generation, p.Undo)
 	case p.Rollout == nil:
 		s.From, s.Phase, s.Reason, s.Message = 0, federation.RolloutCompleted, ReasonNoPlan, "it has no rollout plan, so the newest version holds everywhere"

@@ -174,6 +174,12 @@ func TestAGatePassesWithoutEnoughEvidence(t *testing.T) {
 			r.measure("b1", failing(900))
 			r.tick(40)
 		},
+		"of a cluster that a new plan took out of the wave": func(r *rig) {
+			r.tick(1)
+			r.edit(func(p *federation.Policy) { p.Rollout.Waves = []federation.Wave{region("b"), region("c")} })
+			r.measure("a1", failing(900))
+			r.tick(40)
+		},
 		"of the time before": func(r *rig) {
 			r.measure("a1", failing(900))
 			r.tick(10)
@@ -269,6 +275,10 @@ func TestHoldStopsAWaveAndLetsItGoOn(t *testing.T) {
 	r.edit(func(p *federation.Policy) { p.Hold = true })
 	r.tick(100)
 	r.want(t, stands{2, 1, paused, 0, ReasonHeld})
+	writes := r.writes
+	if r.tick(10); r.writes != writes {
+		t.Errorf("a paused rollout was written %d times more", r.writes-writes)
+	}
 	r.edit(func(p *federation.Policy) { p.Hold = false })
 	r.step()
 	r.want(t, stands{2, 1, going, 0, ReasonResumed})
@@ -403,5 +413,19 @@ func TestAWriteThatFailedIsDecidedAgain(t *testing.T) {
 	}
 	if got := first.Put[0]; got.Coordinator != "a1" || got.Policy != shop {
 		t.Errorf("the record is not signed: %+v", got)
+	}
+}
+
+func TestAStepMayBeTakenAgainFromTheSameState(t *testing.T) {
+	r := secondVersion(t, gatedAt(10, time.Minute))
+	r.measure("a1", failing(900))
+	r.tick(11)
+	before := r.state
+	r.now += GateStreak
+	r.renew()
+	first, _ := Step(r.in, r.now, before)
+	second, _ := Step(r.in, r.now, before)
+	if diff := cmp.Diff(first, second); diff != "" || len(first.Put) != 1 || first.Put[0].Phase != back {
+		t.Errorf("decided otherwise (-first +second):\n%s", diff)
 	}
 }
