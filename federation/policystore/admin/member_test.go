@@ -1,0 +1,5 @@
+package admin_test
+
+const memberVar = "CAUSEWAY_TEST_MEMBER"
+
+func runMember() int { return 0 }
