@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,17 +28,29 @@ type Joining struct {
 
 // AddMember makes room for a new member, which learns first and has no vote, so that a
 // quorum never depends on it. A member of that name with another peer URL is moved to the
-// new one. Called again it returns what is there.
+// new one. Called again it returns what is there. etcd takes a member only once all others
+// have been in touch for five seconds: until then it waits, as long as ctx lets it.
 func (a *Admin) AddMember(ctx context.Context, name, peerURL string) (Joining, error) {
 	u, err := url.Parse(peerURL)
 	if err != nil || u.Host == "" || u.Port() == "" || name == "" || strings.ContainsAny(name, "=,") {
 		return Joining{}, fmt.Errorf("adding member %q at %q: want a name and a peer URL like https://host:2380", name, peerURL)
 	}
-	j, err := a.addMember(ctx, name, u)
-	if err != nil {
-		return j, fmt.Errorf("adding member %s: %w", name, a.told(err))
+	tick := time.NewTicker(promoteEvery)
+	defer tick.Stop()
+	for {
+		j, err := a.addMember(ctx, name, u)
+		switch {
+		case err == nil:
+			return j, nil
+		case !errors.Is(err, rpctypes.ErrUnhealthy):
+			return j, fmt.Errorf("adding member %s: %w", name, a.told(err))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return j, fmt.Errorf("adding member %s: the members that there are have not been in touch for long enough; see `causewayctl store status`: %w", name, err)
+		}
 	}
-	return j, nil
 }
 
 func (a *Admin) addMember(ctx context.Context, name string, at *url.URL) (Joining, error) {
@@ -120,6 +133,7 @@ func joining(members []*pb.Member, name, peerURL string, voter bool) Joining {
 	if !found {
 		parts = append(parts, name+"="+peerURL)
 	}
+	slices.Sort(parts)
 	return Joining{Name: name, InitialCluster: strings.Join(parts, ","), Voter: voter}
 }
 
