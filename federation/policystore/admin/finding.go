@@ -96,7 +96,7 @@ func (s Status) memberFindings(m Member) []Finding {
 		return []Finding{{Warning, fmt.Sprintf("member %s does not answer (%s)", name, m.Fault), "start it, or check that its address can be reached from here; if it is lost for good, remove it (etcdctl member remove) and add another"}}
 	}
 	var out []Finding
-	if m.leader == 0 {
+	if m.Sees == 0 {
 		out = append(out, Finding{Warning, fmt.Sprintf("member %s sees no leader", name), "check that the members reach each other's peer addresses"})
 	}
 	if m.Learner {

@@ -51,7 +51,8 @@ type Member struct {
 	UsedBytes  int64  `json:"usedBytes"`
 	QuotaBytes int64  `json:"quotaBytes"`
 	Applied    uint64 `json:"raftApplied"`
-	leader     uint64
+	// Sees is the member that it takes for the leader; 0 is none.
+	Sees uint64 `json:"sees,string"`
 }
 
 // Alarm is one that a member has raised: NOSPACE or CORRUPT.
@@ -195,7 +196,7 @@ func (a *Admin) ask(ctx context.Context, endpoint string) (*clientv3.StatusRespo
 
 func (m *Member) take(endpoint string, r *clientv3.StatusResponse) {
 	m.Endpoint, m.Fault = endpoint, ""
-	m.leader, m.Leader, m.Learner = r.Leader, r.Leader == m.ID, r.IsLearner
+	m.Sees, m.Leader, m.Learner = r.Leader, r.Leader == m.ID, r.IsLearner
 	m.Version, m.DBBytes, m.UsedBytes, m.QuotaBytes = r.Version, r.DbSize, r.DbSizeInUse, r.DbSizeQuota
 	m.Applied = r.RaftAppliedIndex
 }
