@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"strings"
 	"testing"
@@ -66,6 +67,31 @@ func TestInitRefusesWhatWouldLockOut(t *testing.T) {
 	defer plain.Close()
 	if err := plain.Init(t.Context(), admin.Init{}); err == nil || !strings.Contains(err.Error(), "TLS") {
 		t.Errorf("without TLS: %v", err)
+	}
+}
+
+func TestInitRefusesAStoreThatDoesNotAskForCertificates(t *testing.T) {
+	r := newRig(t)
+	pair, err := tls.LoadX509KeyPair(r.file("tls.crt"), r.file("tls.key"))
+	must(t, err)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
+	must(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("h2 settings would come here")) // shakes hands, too
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+	a, _ := r.open("root", "https://"+l.Addr().String())
+	if err := a.Init(t.Context(), admin.Init{}); err == nil || !strings.Contains(err.Error(), "--client-cert-auth") {
+		t.Errorf("a store without client certificates: %v", err)
 	}
 }
 

@@ -198,9 +198,8 @@ func TestStoreGrowsFromOneMemberToThreeUnderWritesAndOutlivesItsFirst(t *testing
 	must(t, root.Init(t.Context(), admin.Init{}))
 	w := r.write(endpoints...)
 	await(t, "the first writes", func() bool { return len(w.all()) > 20 })
-	for _, cfg := range cfgs[1:] {
-		r.join(root, cfg)
-	}
+	second := r.join(root, cfgs[1])
+	r.join(root, cfgs[2])
 	then := len(w.all())
 	await(t, "writes to three members", func() bool { return len(w.all()) > then+50 })
 	grown := w.all()
@@ -224,10 +223,12 @@ func TestStoreGrowsFromOneMemberToThreeUnderWritesAndOutlivesItsFirst(t *testing
 		t.Errorf("writes resumed after %s, want within %s", took, limit)
 	}
 	r.outlived(endpoints[1:])
+	second.kill()
+	r.stranded(endpoints[2])
 }
 
 // join does what docs/policy-store.md says: make room, start with what was told, wait.
-func (r *rig) join(root *admin.Admin, cfg server.Config) {
+func (r *rig) join(root *admin.Admin, cfg server.Config) *process {
 	r.t.Helper()
 	peer := "https://" + cfg.ListenPeer
 	j, err := root.AddMember(r.t.Context(), cfg.Name, peer)
@@ -238,13 +239,14 @@ func (r *rig) join(root *admin.Admin, cfg server.Config) {
 		r.t.Errorf("added twice: %+v, then %+v", j, again)
 	}
 	cfg.InitialCluster, cfg.Join = j.InitialCluster, true
-	r.run(cfg)
+	p := r.run(cfg)
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	must(r.t, root.Promote(ctx, cfg.Name))
 	if j, err = root.AddMember(ctx, cfg.Name, peer); err != nil || !j.Voter {
 		r.t.Errorf("after its promotion: %+v, %v", j, err)
 	}
+	return p
 }
 
 func (r *rig) serves(endpoint string) bool {
@@ -266,7 +268,7 @@ func (r *rig) term(endpoint string) uint64 {
 	return resp.RaftTerm
 }
 
-// outlived checks what status says of a store that has lost one of three, then two.
+// outlived checks what status says of a store that has lost one of three.
 func (r *rig) outlived(endpoints []string) {
 	r.t.Helper()
 	a, _ := r.open("root", endpoints...)
@@ -274,6 +276,20 @@ func (r *rig) outlived(endpoints []string) {
 	must(r.t, err)
 	if all := text(s.Findings()); s.Critical() || !strings.Contains(all, "2 of 3 voting members answer: not one more may fail") || !strings.Contains(all, "store-1 does not answer") {
 		r.t.Errorf("one of three is down, and status says:\n%s", all)
+	}
+}
+
+// stranded checks what status says of a store that has lost two of three.
+func (r *rig) stranded(endpoint string) {
+	r.t.Helper()
+	a, _ := r.open("root", endpoint)
+	s, err := a.Status(r.t.Context())
+	must(r.t, err)
+	if all := text(s.Findings()); s.Quorum || !s.Critical() || !strings.Contains(all, "no quorum: 1 of 3 voting members answer, 2 are needed") {
+		r.t.Errorf("two of three are down, and status says:\n%s", all)
+	}
+	if len(s.Keys) == 0 {
+		r.t.Error("the one member that is left shows none of its keys")
 	}
 }
 
