@@ -308,7 +308,10 @@ func TestNoClientGetsInAsAPeer(t *testing.T) {
 	await(t, "the member to serve", func() bool { return r.serves("https://" + cfg.ListenClient) })
 	for user, in := range map[string]bool{"a": false, "root": false, admin.ServerUser: true} {
 		// The peers' port speaks the same TLS: whoever gets past it is a peer.
-		_, err := admin.Open(t.Context(), admin.Config{Endpoints: []string{"https://" + cfg.ListenPeer}, TLS: r.as(user)})
+		a, err := admin.Open(t.Context(), admin.Config{Endpoints: []string{"https://" + cfg.ListenPeer}, TLS: r.as(user)})
+		if err == nil {
+			_ = a.Close()
+		}
 		if (err == nil) != in {
 			t.Errorf("user %s at the peers' port: %v, want in %t", user, err, in)
 		}
