@@ -49,6 +49,6 @@ func command(out io.Writer) *cobra.Command {
 	p.StringVar(&f.context, "context", "", "kubeconfig context of the cluster to ask (default: the current one)")
 	p.StringVar(&f.namespace, "causeway-namespace", "causeway-system", "namespace that the operator runs in")
 	p.StringVarP(&f.output, "output", "o", "table", "table or json")
-	cmd.AddCommand(statusCommand(f), explainCommand(f), uninstallCommand(f), versionCommand(f), certsCommand(f), rolloutCommand(f))
+	cmd.AddCommand(statusCommand(f), explainCommand(f), uninstallCommand(f), versionCommand(f), certsCommand(f), rolloutCommand(f), storeCommand(f))
 	return cmd
 }

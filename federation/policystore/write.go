@@ -223,11 +223,15 @@ func (s *Store) Unregister(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		resp, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(own), "=", b.memberModified)).Then(
-			clientv3.OpDelete(own),
-			clientv3.OpDelete(s.keys.exports(s.cfg.Cluster), clientv3.WithPrefix()),
-			clientv3.OpDelete(s.keys.policies(s.cfg.Cluster), clientv3.WithPrefix()),
-		).Commit()
+		ops := []clientv3.Op{clientv3.OpDelete(own), clientv3.OpDelete(s.keys.exports(s.cfg.Cluster), clientv3.WithPrefix())}
+		authored, err := c.Get(ctx, s.keys.policies(s.cfg.Cluster), clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			return err
+		}
+		if authored.Count > 0 { // who may not author may not delete there either, not even nothing
+			ops = append(ops, clientv3.OpDelete(s.keys.policies(s.cfg.Cluster), clientv3.WithPrefix()))
+		}
+		resp, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(own), "=", b.memberModified)).Then(ops...).Commit()
 		if err == nil && !resp.Succeeded {
 			return errContended
 		}

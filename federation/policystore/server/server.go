@@ -33,13 +33,28 @@ type Config struct {
 	// CertFile, KeyFile and ClientCAFile turn mTLS on; all or none. Without them only
 	// loopback may be listened on.
 	CertFile, KeyFile, ClientCAFile string
-	// ListenPeer is a loopback "host:port" that etcd wants even without peers.
-	// Default "127.0.0.1:0" is a free port, chosen anew at each start.
+	// ListenPeer is "IP:port" for the other members; without certificates it must be a
+	// loopback address. Default "127.0.0.1:0", for a member that stays alone, is a free
+	// port, chosen anew at each start.
 	ListenPeer string
 	// Token makes the ID of the etcd cluster when the member first starts, and is of no
 	// account later. Default is a random one, so that a store made anew is not taken for
-	// the one before; members that are first started together need the same.
+	// the one before; with InitialCluster that list, which is the same for all members.
 	Token string
+	// AdvertisePeer is the "host:port" that the other members are told, once and for all:
+	// it is kept in the data. Default ListenPeer, or a placeholder if that is the default.
+	AdvertisePeer string
+	// PeerCAFile is the authority of the peers' certificates. Default ClientCAFile.
+	PeerCAFile string
+	// PeerCommonName must stand in a peer's certificate: the clients' come from the same
+	// authority, and a peer may do everything. Default "policy-store".
+	PeerCommonName string
+	// InitialCluster is "name=url,name=url" of all members, for the first start of a store
+	// with several or with Join. Default: this member alone.
+	InitialCluster string
+	// Join says that the store exists and has been told of this member. It matters at its
+	// first start only.
+	Join bool
 	// QuotaBytes bounds the data. Default 512 MiB.
 	QuotaBytes int64
 	// Compaction is "periodic" or "revision", and Retention its extent ("1h", "1000").
@@ -54,7 +69,7 @@ type Config struct {
 // DefaultConfig returns the defaults; DataDir and ListenClient are the caller's.
 func DefaultConfig() Config {
 	return Config{
-		Name: "causeway-store", ListenPeer: "127.0.0.1:0",
+		Name: "causeway-store", ListenPeer: aloneAddress, PeerCommonName: "policy-store",
 		QuotaBytes: 512 << 20, Compaction: embed.CompactorModePeriodic, Retention: "1h",
 		StartTimeout: time.Minute, StopTimeout: 10 * time.Second,
 	}
@@ -65,13 +80,20 @@ func (c *Config) fill() {
 	for _, s := range []struct{ is, def *string }{
 		{&c.Name, &d.Name}, {&c.ListenPeer, &d.ListenPeer}, {&c.AdvertiseClient, &c.ListenClient},
 		{&c.Compaction, &d.Compaction}, {&c.Retention, &d.Retention},
+		{&c.PeerCAFile, &c.ClientCAFile}, {&c.PeerCommonName, &d.PeerCommonName},
 	} {
 		if *s.is == "" {
 			*s.is = *s.def
 		}
 	}
-	if c.Token == "" {
+	switch {
+	case c.Token == "" && c.InitialCluster != "":
+		c.Token = c.InitialCluster // the same for all that start together
+	case c.Token == "":
 		c.Token = rand.Text()
+	}
+	if c.AdvertisePeer == "" && c.ListenPeer != aloneAddress {
+		c.AdvertisePeer = c.ListenPeer
 	}
 	if c.QuotaBytes == 0 {
 		c.QuotaBytes = d.QuotaBytes
@@ -108,9 +130,7 @@ func (c Config) Validate() error {
 	case !loopback(c.ListenClient):
 		errs = append(errs, fmt.Errorf("policy store: %s is not a loopback address, so certificate, key and client CA are required", c.ListenClient))
 	}
-	if !loopback(c.ListenPeer) {
-		errs = append(errs, fmt.Errorf("policy store: peer address %q must be a loopback address", c.ListenPeer))
-	}
+	errs = append(errs, c.validatePeers()...)
 	if c.QuotaBytes < 0 || c.StartTimeout < 0 || c.StopTimeout < 0 {
 		errs = append(errs, errors.New("policy store: quota and timeouts can't be negative"))
 	}
@@ -213,7 +233,7 @@ func (s *Server) check() error {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
-	for _, f := range []string{s.cfg.CertFile, s.cfg.KeyFile, s.cfg.ClientCAFile} {
+	for _, f := range []string{s.cfg.CertFile, s.cfg.KeyFile, s.cfg.ClientCAFile, s.cfg.PeerCAFile} {
 		if f == "" {
 			continue
 		}
@@ -254,11 +274,7 @@ func (s *Server) etcdConfig() *embed.Config {
 	}
 	c.ListenClientUrls = []url.URL{{Scheme: scheme, Host: s.cfg.ListenClient}}
 	c.AdvertiseClientUrls = []url.URL{{Scheme: scheme, Host: s.cfg.AdvertiseClient}}
-	c.ListenPeerUrls = []url.URL{{Scheme: "http", Host: s.cfg.ListenPeer}}
-	// The one member never dials itself, so the advertised peer address only has to
-	// be the same at each start, whatever port is listened on.
-	c.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "127.0.0.1:2380"}}
-	c.InitialCluster = s.cfg.Name + "=http://127.0.0.1:2380"
+	s.peers(c)
 	c.InitialClusterToken = s.cfg.Token
 	c.QuotaBackendBytes = s.cfg.QuotaBytes
 	c.AutoCompactionMode, c.AutoCompactionRetention = s.cfg.Compaction, s.cfg.Retention
