@@ -143,6 +143,12 @@ bench-false-deaths: prerequisites ## how often gossip takes a member for dead th
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)
 
+# A history that breaks a guarantee is kept in out/histories.
+.PHONY: policy-histories
+policy-histories: assets ## ROUNDS (20) of killed members, cuts and compactions under the policy store's clients, checked; MUTANTS=1 breaks them first
+	@go test $(RACE) -count=1 -v -timeout 2h ./e2e/policybench -run '^TestHistoriesKeepTheGuarantees$$' -args -out "$(CURDIR)/out/histories" -rounds $(or $(ROUNDS),20) -seed $(or $(SEED),1)
+	@$(if $(MUTANTS),go test -count=1 -v -timeout 2h ./e2e/policybench -run '^TestBrokenStoresAreCaught$$' -args -mutants)
+
 .PHONY: lint
 lint: ## gofmt, go vet, and golangci-lint where it is installed
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }
