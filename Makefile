@@ -143,6 +143,11 @@ bench-false-deaths: prerequisites ## how often gossip takes a member for dead th
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)
 
+# Wall clock, both sides in one run; the processor time of each beside it. PUTS (200) and STORMS (3) make it longer.
+.PHONY: bench-policy
+bench-policy: assets ## how fast a policy is in force at 50 and 250 agents beside a bare watch, a reader that slept, etcd restarted; samples in out/bench
+	@go test -tags bench -count=1 -v -timeout 60m ./e2e/policybench -run '^TestBench' -args -out $(CURDIR)/out/bench $(if $(PUTS),-puts $(PUTS)) $(if $(STORMS),-storms $(STORMS)) | $(GOSSIP_LINES)
+
 # A history that breaks a guarantee is kept in out/histories.
 .PHONY: policy-histories
 policy-histories: assets ## ROUNDS (20) of killed members, cuts and compactions under the policy store's clients, checked; MUTANTS=1 breaks them first

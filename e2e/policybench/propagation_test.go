@@ -5,6 +5,7 @@ package policybench
 import (
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type race struct {
 	ours   []*observer
 	theirs []*observer
 	turn   int
+	cost   map[string]time.Duration // of our process, by federation
 }
 
 // TestBenchPropagation is the time from before a put until the last client has it: an
@@ -36,7 +38,7 @@ func TestBenchPropagation(t *testing.T) {
 		var settle atomic.Int64
 		all, stopOurs := agents(t, n, &settle, e.Members[0].Address)
 		theirs, stopTheirs := bareWatches(t, n, e.Members[0].Address)
-		r := &race{t: t, n: n, c: c, agents: all, theirs: theirs}
+		r := &race{t: t, n: n, c: c, agents: all, theirs: theirs, cost: map[string]time.Duration{}}
 		for _, a := range all {
 			r.ours = append(r.ours, a.observer)
 		}
@@ -52,6 +54,7 @@ func TestBenchPropagation(t *testing.T) {
 
 // singles changes one policy at a time.
 func (r *race) singles(name string, k int) {
+	clear(r.cost)
 	ours, theirs := interleaved(k, func() time.Duration { return r.own(r.one) }, func() time.Duration { return r.bare(r.one) })
 	keep(r.t, fmt.Sprintf("%s_%d", name, r.n), ours)
 	keep(r.t, fmt.Sprintf("%s_%d_raw_watch", name, r.n), theirs)
@@ -64,6 +67,9 @@ func (r *race) singles(name string, k int) {
 		figure(fmt.Sprintf("%s_raw_watch_%s_ms_%d", name, q.name, r.n), ms(b), "ms")
 		figure(fmt.Sprintf("%s_%s_ratio_%d", name, q.name, r.n), ratio(a, b), "ratio")
 	}
+	each := func(fed string) float64 { return float64(r.cost[fed].Microseconds() / int64(k*r.n)) }
+	figure(fmt.Sprintf("%s_cpu_us_per_agent_%d", name, r.n), each(ownFederation), "us")
+	figure(fmt.Sprintf("%s_raw_watch_cpu_us_per_agent_%d", name, r.n), each(rawFederation), "us")
 }
 
 // sizes changes a hundred policies at once, and all of them.
@@ -93,16 +99,27 @@ func (r *race) one(fed string) uint64 {
 }
 
 func (r *race) own(put func(fed string) uint64) time.Duration {
-	began := time.Now()
-	revision := put(ownFederation)
-	took := lastOf(r.t, r.ours, revision).Sub(began)
+	took := r.timed(ownFederation, r.ours, put)
 	r.verify()
 	return took
 }
 
 func (r *race) bare(put func(fed string) uint64) time.Duration {
-	began := time.Now()
-	return lastOf(r.t, r.theirs, put(rawFederation)).Sub(began)
+	return r.timed(rawFederation, r.theirs, put)
+}
+
+func (r *race) timed(fed string, all []*observer, put func(fed string) uint64) time.Duration {
+	cpu, began := processTime(), time.Now()
+	took := lastOf(r.t, all, put(fed)).Sub(began)
+	r.cost[fed] += processTime() - cpu
+	return took
+}
+
+// processTime is the processor time that this process has used: the clients', not etcd's.
+func processTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // verify looks into every table: a revision is only a number.

@@ -13,6 +13,10 @@ import (
 // stormClients reconnect at once.
 const stormClients = 250
 
+// outage is how long etcd is away, for both sides: how long a client waits before its next
+// attempt depends on it. It is longer than any of them needs to notice.
+const outage = 6 * time.Second
+
 // storm is what one restart of etcd cost.
 type storm struct {
 	took        time.Duration
@@ -97,14 +101,15 @@ func naiveStorm(t *testing.T, e *Etcd, c *content) storm {
 	return s
 }
 
-// restart kills the member, waits until all clients know, and starts it again. 1 % of
-// the policies are changed then.
+// restart kills the member, and starts it again once all clients know and the outage is
+// over. 1 % of the policies are changed then.
 func restart(t *testing.T, m *Member, c *content, fed string, all []*observer, lost func() bool) (s storm) {
 	t.Helper()
 	if err := m.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "every client to be lost", lost)
+	over := time.Now().Add(outage)
+	await(t, "every client to be lost", func() bool { return lost() && time.Now().After(over) })
 	if err := m.Start(); err != nil {
 		t.Fatal(err)
 	}
