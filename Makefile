@@ -123,7 +123,7 @@ bench-wan: prerequisites ## what the link emulator carries; also builds bin/caus
 
 # Virtual time throughout: the figures do not depend on the machine, footprint's apart. FLIPS and KILLS make it longer.
 GOSSIP_BENCH = go test -tags bench -count=1 -v -timeout 60m ./federation/gossip
-GOSSIP_LINES = grep -E '^([a-z_0-9]+ [0-9.e-]+ [A-Za-z/]+|(--- )?FAIL.*|panic.*|    .*_test.go.*)$$'
+GOSSIP_LINES = grep --line-buffered -E '^([a-z_0-9]+ [0-9.e-]+ [A-Za-z/]+|(--- )?FAIL.*|panic.*|    .*_test.go.*)$$'
 
 .PHONY: bench-gossip
 bench-gossip: prerequisites ## how fast a flip and a death are known at 12, 50 and 250 clusters, memberlist beside it; samples in out/bench
