@@ -123,7 +123,7 @@ bench-wan: prerequisites ## what the link emulator carries; also builds bin/caus
 
 # Virtual time throughout: the figures do not depend on the machine, footprint's apart. FLIPS and KILLS make it longer.
 GOSSIP_BENCH = go test -tags bench -count=1 -v -timeout 60m ./federation/gossip
-GOSSIP_LINES = grep -E '^([a-z_0-9]+ [0-9.e-]+ [A-Za-z/]+|(--- )?FAIL.*|panic.*|    .*_test.go.*)$$'
+GOSSIP_LINES = grep --line-buffered -E '^([a-z_0-9]+ [0-9.e-]+ [A-Za-z/]+|(--- )?FAIL.*|panic.*|    .*_test.go.*)$$'
 
 .PHONY: bench-gossip
 bench-gossip: prerequisites ## how fast a flip and a death are known at 12, 50 and 250 clusters, memberlist beside it; samples in out/bench
@@ -152,6 +152,17 @@ bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one 
 bench-beats: prerequisites ## what beats and warm tunnels cost a gateway among 250 clusters: CPU and memory
 	@go test -tags bench -count=1 -v -timeout 60m ./gateway -run 'TestBenchBeats$$' -args -beats-peers $(or $(PEERS),249) \
 	  -beats-for $(or $(FOR),30s) $(if $(PROFILE),-beats-profile $(abspath $(PROFILE))) | $(GOSSIP_LINES)
+
+# Wall clock, both sides in one run; the processor time of each beside it. PUTS (200) and STORMS (3) make it longer.
+.PHONY: bench-policy
+bench-policy: assets ## how fast a policy is in force at 50 and 250 agents beside a bare watch, a reader that slept, etcd restarted; samples in out/bench
+	@go test -tags bench -count=1 -v -timeout 60m ./e2e/policybench -run '^TestBench' -args -out $(CURDIR)/out/bench $(if $(PUTS),-puts $(PUTS)) $(if $(STORMS),-storms $(STORMS)) | $(GOSSIP_LINES)
+
+# A history that breaks a guarantee is kept in out/histories.
+.PHONY: policy-histories
+policy-histories: assets ## ROUNDS (20) of killed members, cuts and compactions under the policy store's clients, checked; MUTANTS=1 breaks them first
+	@go test $(RACE) -count=1 -v -timeout 2h ./e2e/policybench -run '^TestHistoriesKeepTheGuarantees$$' -args -out "$(CURDIR)/out/histories" -rounds $(or $(ROUNDS),20) -seed $(or $(SEED),1)
+	@$(if $(MUTANTS),go test -count=1 -v -timeout 2h ./e2e/policybench -run '^TestBrokenStoresAreCaught$$' -args -mutants)
 
 .PHONY: lint
 lint: ## gofmt, go vet, and golangci-lint where it is installed
