@@ -73,8 +73,8 @@ func (s Side) NoTarget() bool { return len(s.Tiers) == 0 }
 // Evacuated are the regions that take connections before and none after, sorted.
 func (s Service) Evacuated() []federation.Region {
 	var out []federation.Region
-	for region, part := range s.Before {
-		if part > negligible && s.After[region] <= negligible {
+	for region := range s.Before {
+		if s.After[region] <= negligible {
 			out = append(out, region)
 		}
 	}

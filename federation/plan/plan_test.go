@@ -127,6 +127,11 @@ func TestOlderPolicyThatBeginsToSpeakOfATargetNamesTheOneItOverrides(t *testing.
 	if d := cmp.Diff([]plan.Contest{{Target: checkout, Other: newer.ID, Order: 5}}, p.Policies[0].Overrides); d != "" {
 		t.Error(d)
 	}
+	newer.ID.Origin = "us-east"
+	p = mustMake(t, world(older, newer), plan.Change{Apply: []federation.Policy{changed}, Delete: []federation.PolicyID{newer.ID}})
+	if got := p.Policies[0].Overrides; len(got) != 0 {
+		t.Errorf("one that goes in the same change is overridden: %+v", got)
+	}
 }
 
 func TestDeletedPolicyGivesWayToTheNextOne(t *testing.T) {
@@ -192,6 +197,20 @@ func TestTargetThatNobodyExportsIsNamedAndItsRulesChangeAllTheSame(t *testing.T)
 	if !slices.Equal(p.Policies[0].Unexported, candidate.Targets) || !slices.Equal(p.Dormant, candidate.Targets) || !p.Changes() {
 		t.Errorf("%+v", p)
 	}
+	older := by("us-west", candidate)
+	older.Order = 1
+	if p = mustMake(t, world(older), apply(candidate)); p.Changes() {
+		t.Errorf("a co-author's words change something: %+v", p.Dormant)
+	}
+}
+
+func TestClusterThatDoesNotImportAServiceIsNoConsumerOfIt(t *testing.T) {
+	w := world()
+	w.Inputs.Egress = map[federation.ServicePort]routing.EgressPort{}
+	s := mustMake(t, w, apply(policy("order", 0, "us-west"))).Services[0]
+	if _, ours := goes(s)["us-east"]; ours || s.Importers != 2 {
+		t.Errorf("%d importers, %v", s.Importers, goes(s))
+	}
 }
 
 func TestRulesThatMoveNothingNowAreAChange(t *testing.T) {
@@ -235,7 +254,9 @@ func TestOtherClustersDecideByTheirOwnWays(t *testing.T) {
 	before := func(w plan.World) federation.Region {
 		for _, c := range mustMake(t, w, apply(policy("p", 0, "us-west"))).Services[0].Consumers {
 			if c.Cluster == "eu-west" {
-				return c.Before.Tiers[0].Region
+				for region := range c.Before.Shares {
+					return region
+				}
 			}
 		}
 		return ""
@@ -274,6 +295,23 @@ func TestWeightsShareATierOfOneRegion(t *testing.T) {
 	}
 }
 
+func TestLastResortTakesNothingWhileThereIsABetterTarget(t *testing.T) {
+	w := world()
+	w.Inputs.Verdicts["us-west"] = federation.Verdict{Kind: federation.ClusterDown}
+	for _, c := range mustMake(t, w, apply(policy("p", 0, "us-west", "eu-west"))).Services[0].Consumers {
+		want := federation.Region("eu-west")
+		if c.Cluster == "us-west" {
+			want = "us-west"
+		}
+		if d := cmp.Diff(plan.Shares{want: 1}, c.After.Shares); d != "" {
+			t.Errorf("%s:\n%s", c.Cluster, d)
+		}
+	}
+	if got := plan.Moved(plan.Shares{}, plan.Shares{"a": 1}); got != 1 {
+		t.Errorf("calls that find a target again: %v move", got)
+	}
+}
+
 func TestWavesNameTheClustersThatTheyResolveTo(t *testing.T) {
 	candidate := policy("p", 0, "us-west")
 	candidate.Rollout = &federation.RolloutPlan{Waves: []federation.Wave{
@@ -306,6 +344,20 @@ func TestVersionThatIsStillRolledOutIsTheOneThatAChangeReplaces(t *testing.T) {
 	if p := mustMake(t, w, apply(newest)); p.Changes() {
 		t.Errorf("what is published already changes %+v", p.Services)
 	}
+	earlier := policy("p", 1, "us-east").PolicyVersion
+	earlier.Targets = []federation.ServiceName{cart}
+	w.Published[0].History = []federation.PolicyVersion{earlier}
+	inForce := w.InForce
+	w.InForce = func(m federation.Member) []federation.Policy {
+		if m.Name == "us-east" {
+			return []federation.Policy{{ID: newest.ID, Order: 1, PolicyVersion: earlier}}
+		}
+		return inForce(m)
+	}
+	if p := mustMake(t, w, apply(policy("p", 0, "eu-west"))); !slices.Equal(p.Dormant, []federation.ServiceName{cart}) {
+		t.Errorf("an earlier version's target gets other rules, and the plan names %v", p.Dormant)
+	}
+	w.InForce = inForce
 	got := goes(mustMake(t, w, apply(policy("p", 0, "eu-west"))).Services[0])
 	want := map[federation.ClusterName]string{"eu-west": "us-east eu-west", "us-east": "us-east eu-west", "us-west": "us-west eu-west"}
 	if d := cmp.Diff(want, got); d != "" {

@@ -101,10 +101,7 @@ func (a atlas) inputs(consumer federation.ClusterName, policies []federation.Pol
 // verdict is what one cluster concludes of another: ours, but for the way between the
 // two, of which its own gateways' word counts.
 func (a atlas) verdict(from, to federation.ClusterName) federation.Verdict {
-	v := a.Inputs.Verdicts[to]
-	if to == a.Inputs.Self {
-		v = federation.Verdict{Kind: federation.Reachable, Cause: "we are it"}
-	}
+	v := a.Inputs.Verdicts[to] // none of ourselves, which takes no target out
 	l := a.legs[pair{from, to}]
 	switch {
 	case l.Up && v.Kind.Dead():
