@@ -52,7 +52,7 @@ var rules = []rule{
 	{"apis imports nothing of ours", under("apis"), ours},
 	{"controllers import neither gateway nor cmd", under("controllers"), under("gateway", "cmd", "e2e")},
 	{"nothing but e2e imports e2e", both(ours, not(under("e2e"))), under("e2e")},
-	{"the routing core is pure", under("federation/routing", "federation/liveness", "federation/rollout"), under("net", "os", "context", "sync", "math/rand", "log", "log/slog")},
+	{"the routing core is pure", under("federation/routing", "federation/liveness", "federation/plan", "federation/rollout"), under("net", "os", "context", "sync", "math/rand", "log", "log/slog")},
 	{"federation/rollout imports only federation", under("federation/rollout"), func(p string) bool { return p != "federation" && (ours(p) || strings.Contains(p, ".")) }},
 	{"memberlist only in federation/gossip", not(under("federation/gossip")), under("github.com/hashicorp/memberlist")},
 	{"etcd only in federation/policystore", not(under("federation/policystore")), under("go.etcd.io/etcd")},

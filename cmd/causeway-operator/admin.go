@@ -21,7 +21,7 @@ import (
 )
 
 func (op *operator) serveAdmin(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: op.admin(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: op.admin(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -38,6 +38,7 @@ func (op *operator) admin() http.Handler {
 	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, explain.Version{Version: version.String()}) })
 	mux.HandleFunc("GET /v1/status", op.status)
 	mux.HandleFunc("GET /v1/explain", op.explain)
+	mux.HandleFunc("POST /v1/plan", op.plan) // writes nothing; the question is too long for a URL
 	both := prometheus.Gatherers{op.metrics, ctrlmetrics.Registry}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherOnce(both), promhttp.HandlerOpts{}))
 	if op.options.pprof {

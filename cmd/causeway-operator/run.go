@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -39,6 +40,8 @@ type operator struct {
 	// outrun carries an epoch of our cluster that a peer has proved and that is newer than
 	// ours, to the leading part; buffer 1, full = already told.
 	outrun chan uint64
+	// planning is held while the admin endpoint makes a plan.
+	planning sync.Mutex
 }
 
 func run(ctx context.Context, o *options) error {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,11 +19,24 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := command(os.Stdout).ExecuteContext(ctx); err != nil {
+	err := command(os.Stdout).ExecuteContext(ctx)
+	stop()
+	code := exitCode(err)
+	if code == 1 {
 		fmt.Fprintln(os.Stderr, "causewayctl:", err)
-		os.Exit(1)
 	}
+	os.Exit(code)
+}
+
+// exitCode is 0 for success, 2 for a plan that changes something, and 1 for every error.
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errChanges):
+		return 2
+	}
+	return 1
 }
 
 // flags are shared by all commands.
@@ -49,6 +63,6 @@ func command(out io.Writer) *cobra.Command {
 	p.StringVar(&f.context, "context", "", "kubeconfig context of the cluster to ask (default: the current one)")
 	p.StringVar(&f.namespace, "causeway-namespace", "causeway-system", "namespace that the operator runs in")
 	p.StringVarP(&f.output, "output", "o", "table", "table or json")
-	cmd.AddCommand(statusCommand(f), explainCommand(f), uninstallCommand(f), versionCommand(f), certsCommand(f), rolloutCommand(f), storeCommand(f))
+	cmd.AddCommand(statusCommand(f), explainCommand(f), planCommand(f), rolloutCommand(f), storeCommand(f), uninstallCommand(f), versionCommand(f), certsCommand(f))
 	return cmd
 }

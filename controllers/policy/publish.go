@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
@@ -30,7 +29,7 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 	if err := c.resolve(ctx, policy); err != nil {
 		return ctrl.Result{}, err
 	}
-	want := wanted(view, policy)
+	want, invalid := Wanted(view.Self, policy)
 	have := published(view, want.ID)
 	if view.NameConflict != "" {
 		have = nil // the other cluster's
@@ -41,7 +40,7 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 		note(status, have.Policy)
 	}
 	show(status, have)
-	fault := steer(&want, policy, stored)
+	fault := steer(&want, policy, stored, invalid)
 	inStore := have != nil && same(have.Policy, want)
 	if !view.Configured || view.Self == "" {
 		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "waits for a MeshFederation of this cluster to be in force", generation)
@@ -149,9 +148,11 @@ func unreachable(view *engine.View, err error) string {
 	return text
 }
 
-// wanted translates the spec into the federation's value.
-func wanted(view *engine.View, policy *api.RoutingPolicy) federation.Policy {
-	p := federation.Policy{ID: idOf(view, client.ObjectKeyFromObject(policy))}
+// Wanted translates a RoutingPolicy of the cluster self into the federation's value. An
+// error says what cannot be meant; the rest stands all the same. The operator calls it
+// too, to plan.
+func Wanted(self federation.ClusterName, policy *api.RoutingPolicy) (federation.Policy, error) {
+	p := federation.Policy{ID: federation.PolicyID{Origin: self, Namespace: policy.Namespace, Name: policy.Name}}
 	p.Generation, p.Observed = policy.Generation, policy.Generation
 	for _, ref := range policy.Spec.TargetRefs {
 		p.Targets = append(p.Targets, federation.ServiceName{Namespace: policy.Namespace, Name: ref.Name})
@@ -163,7 +164,10 @@ func wanted(view *engine.View, policy *api.RoutingPolicy) federation.Policy {
 	if age := policy.Spec.MaxRecordAge; age != nil {
 		p.MaxRecordAge = age.Duration
 	}
-	return p
+	var err error
+	p.Rollout, err = plan(policy.Spec.Rollout)
+	p.Hold = policy.Annotations[api.AnnotationRolloutHold] == "true"
+	return p, err
 }
 
 func idOf(view *engine.View, key types.NamespacedName) federation.PolicyID {

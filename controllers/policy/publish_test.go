@@ -20,6 +20,11 @@ func view() *engine.View {
 	return v
 }
 
+func want(p *api.RoutingPolicy) federation.Policy {
+	out, _ := Wanted("eu-west", p)
+	return out
+}
+
 // hold is a policy whose newest version holds.
 func hold(p federation.Policy) engine.HeldPolicy {
 	return engine.HeldPolicy{Policy: p, Version: p.PolicyVersion, Holds: true}
@@ -72,15 +77,15 @@ func TestEarlierPolicyWinsAndIsNamed(t *testing.T) {
 
 func TestPartitionRulesArePublished(t *testing.T) {
 	p := &api.RoutingPolicy{}
-	if got := wanted(view(), p); got.OnPartition != federation.PartitionDemote || got.MaxRecordAge != 0 {
+	if got := want(p); got.OnPartition != federation.PartitionDemote || got.MaxRecordAge != 0 {
 		t.Errorf("an object from before the fields: %+v", got)
 	}
 	p.Spec.OnPartition, p.Spec.MaxRecordAge = api.PartitionWithdrawWithQuorum, &metav1.Duration{Duration: time.Minute}
-	got := wanted(view(), p)
+	got := want(p)
 	if got.OnPartition != federation.PartitionWithdrawWithQuorum || got.MaxRecordAge != time.Minute {
 		t.Errorf("%+v", got)
 	}
-	if same(wanted(view(), &api.RoutingPolicy{}), got) {
+	if same(want(&api.RoutingPolicy{}), got) {
 		t.Error("other rules are not published")
 	}
 }

@@ -49,14 +49,12 @@ func plan(spec *api.Rollout) (*federation.RolloutPlan, error) {
 	return p, nil
 }
 
-// steer fills in how a change comes into force, and what a person has said of it since. A
-// fault says what cannot be meant.
-func steer(want *federation.Policy, policy *api.RoutingPolicy, have *federation.Policy) string {
-	var faults [2]error
-	want.Rollout, faults[0] = plan(policy.Spec.Rollout)
-	want.Undo, faults[1] = undo(policy, have)
-	want.Hold = policy.Annotations[api.AnnotationRolloutHold] == "true"
-	if err := errors.Join(faults[:]...); err != nil {
+// steer fills in what a person has said of a policy since it was published. A fault says
+// what of it, or of the spec, cannot be meant.
+func steer(want *federation.Policy, policy *api.RoutingPolicy, have *federation.Policy, invalid error) string {
+	var err error
+	want.Undo, err = undo(policy, have)
+	if err := errors.Join(invalid, err); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -74,9 +72,9 @@ func undo(policy *api.RoutingPolicy, have *federation.Policy) (int64, error) {
 	old, err := strconv.ParseInt(from, 10, 64)
 	back, err2 := strconv.ParseInt(to, 10, 64)
 	if !ok || err != nil || err2 != nil {
-		return 0, fmt.Errorf(`annotation %s is %q, want "<newest generation>/<generation to go back to>"; causewayctl rollout undo writes it`, api.AnnotationRolloutUndo, text)
+		return 0, fmt.Errorf(`annotation %s is %q, want "<metadata.generation>/<generation to go back to>"; causewayctl rollout undo writes it`, api.AnnotationRolloutUndo, text)
 	}
-	if old != have.Generation || policy.Generation != have.Observed {
+	if old != policy.Generation || old != have.Observed {
 		return 0, nil // the author has moved on
 	}
 	if !slices.ContainsFunc(have.History, func(v federation.PolicyVersion) bool { return v.Generation == back }) {

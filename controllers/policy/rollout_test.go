@@ -44,19 +44,19 @@ func TestUndoCountsWhileItsVersionIsTheNewest(t *testing.T) {
 	p.Generation = 7
 	have := &federation.Policy{Observed: 7, PolicyVersion: federation.PolicyVersion{Generation: 6}, History: []federation.PolicyVersion{{Generation: 4}, {Generation: 2}}}
 	set := func(text string) { p.Annotations = map[string]string{api.AnnotationRolloutUndo: text} }
-	for text, want := range map[string]int64{"6/4": 4, "6/2": 2, "5/4": 0, "7/4": 0} {
+	for text, want := range map[string]int64{"7/4": 4, "7/2": 2, "6/4": 0, "8/4": 0} {
 		set(text)
 		if got, err := undo(p, have); err != nil || got != want {
 			t.Errorf("%s: %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for text, says := range map[string]string{"6/3": "which has 4, 2", "6": "want", "six/4": "want"} {
+	for text, says := range map[string]string{"7/3": "which has 4, 2", "7": "want", "seven/4": "want"} {
 		set(text)
 		if _, err := undo(p, have); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	set("6/4")
+	set("7/4")
 	if p.Generation = 8; true {
 		if got, err := undo(p, have); got != 0 || err != nil {
 			t.Errorf("a newer spec: %d, %v", got, err)

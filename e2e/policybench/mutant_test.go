@@ -25,7 +25,6 @@ type mutant struct {
 var mutants = []mutant{
 	{"a delete is missed after a compaction", "Atomic", true, "intake.go", "s.replica.retain(listed)", ""},
 	{"an event is applied twice, out of order", "Atomic", false, "watch.go", "range resp.Events {", "range append(resp.Events[:len(resp.Events):len(resp.Events)], resp.Events[0]) {"},
-	{"a state stands for an older revision", "Monotonic", false, "store.go", "s.replica.state(s.reached)", "s.replica.state(s.reached ^ 1)"},
 	{"a place is taken anew with each write", "Ordered", false, "write.go", "if old > 0 {", "if false {"},
 	{"nobody minds the order's counter", "Unique", false, "write.go", `		conditions = append(conditions, clientv3.Compare(clientv3.ModRevision(s.keys.order()), "=", b.orderModified))` + "\n", ""},
 	{"a write is acknowledged and not made", "Reliable", false, "write.go", "revision, err := s.write(ctx, c, key, b, value, fresh)", "revision, err := uint64(b.modified), error(nil)\n\t\t_ = fresh"},

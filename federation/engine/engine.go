@@ -87,6 +87,7 @@ type Engine struct {
 	egress   map[federation.ServicePort]EgressPort
 	verdicts map[federation.ClusterName]liveness.Held
 	prev     routing.State
+	decided  decided
 	table    routing.Table
 	sequence uint64
 	since    time.Duration // when we began to lead

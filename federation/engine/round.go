@@ -60,6 +60,7 @@ func (e *Engine) round() {
 // compute makes the table and publishes it if it is a new one.
 func (e *Engine) compute(know knowledge, now time.Duration) map[federation.ServicePort]routing.Decision {
 	if e.settings == nil || !e.synced {
+		e.decided = decided{}
 		return nil
 	}
 	verdicts := make(map[federation.ClusterName]federation.Verdict, len(e.verdicts))
@@ -71,13 +72,15 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 		health = map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord{}
 	}
 	health[e.settings.Cluster] = ownHealth(e.settings.Cluster, know.own)
-	result, next := routing.Compute(routing.Inputs{
+	in := routing.Inputs{
 		Self: e.settings.Cluster, Federation: e.settings.Federation,
 		Members: e.state.Members, Exports: e.state.Exports, Policies: inForce(e.held),
 		Health: health, Verdicts: verdicts, Egress: e.egress, Served: e.served(),
 		Operators: []routing.Operator{{Name: e.cfg.Replica, GossipAddress: e.cfg.GossipAddress, Leader: true}},
 		Bundles:   e.settings.Bundles,
-	}, e.prev, now)
+	}
+	e.decided = decided{in: in, state: e.prev, at: now, published: e.state.Policies, rollouts: e.state.Rollouts}
+	result, next := routing.Compute(in, e.prev, now)
 	e.prev = next
 	if e.epoch != 0 && e.egress != nil && e.loaded(now) {
 		e.publish(result.Table)

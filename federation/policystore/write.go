@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/causeway-mesh/causeway/federation"
+	"github.com/causeway-mesh/causeway/federation/rollout"
 )
 
 // errContended: somebody else changed what we had read; read again.
@@ -296,7 +297,7 @@ func (s *Store) PutPolicy(ctx context.Context, p federation.Policy) (federation.
 		old, _ := decodePolicy(at, b.value, 0)
 		order, fresh := place(old.Order, b)
 		p.Order, p.Revision = order, uint64(b.modified) //nolint:gosec // never negative
-		p = succeed(p, old)
+		p = succeed(p, old, s.record(p.ID))
 		value, err := encodeValue(policyToValue(p), b.value)
 		if err != nil || b.holds(value) {
 			return err
@@ -310,19 +311,43 @@ func (s *Store) PutPolicy(ctx context.Context, p federation.Policy) (federation.
 	return p, err
 }
 
-// succeed makes p the successor of what the store holds; nothing has order 0.
-func succeed(p, old federation.Policy) federation.Policy {
+// record is how far a policy's change has come, as we last read; nil is nothing known.
+func (s *Store) record(id federation.PolicyID) *federation.Rollout {
+	if r, ok := s.State().Rollouts[id]; ok {
+		return &r
+	}
+	return nil
+}
+
+// succeed makes p the successor of what the store holds; nothing has order 0. A version
+// that held everywhere, as there was no plan, and is given one now stands at the
+// beginning of its own history: rollout.InForce reads it so. The versions that record
+// speaks of, nil if there is none, are kept longest.
+func succeed(p, old federation.Policy, record *federation.Rollout) federation.Policy {
 	p.Observed = max(p.Observed, p.Generation)
 	switch {
 	case old.Order == 0:
 		p.History = nil
-	case p.Same(old.PolicyVersion):
-		p.Generation, p.History = old.Generation, old.History
+	case !p.Same(old.PolicyVersion):
+		p.History = withFirst(old.PolicyVersion, old.History)
+	case old.Rollout == nil && p.Rollout != nil:
+		p.Generation, p.History = old.Generation, withFirst(old.PolicyVersion, old.History)
 	default:
-		earlier := append([]federation.PolicyVersion{old.PolicyVersion}, old.History...)
-		p.History = earlier[:min(len(earlier), federation.MaxPolicyHistory)]
+		p.Generation, p.History = old.Generation, old.History
 	}
+	p.History = rollout.Trim(p.History, record)
 	return p
+}
+
+// withFirst is a history that begins with a version, once.
+func withFirst(v federation.PolicyVersion, history []federation.PolicyVersion) []federation.PolicyVersion {
+	out := []federation.PolicyVersion{v}
+	for _, h := range history {
+		if h.Generation != v.Generation {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // DeletePolicy withdraws a policy that this cluster authored; one that is not

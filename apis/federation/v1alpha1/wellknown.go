@@ -33,8 +33,8 @@ const (
 	AnnotationRolloutHold = GroupName + "/rollout-hold"
 
 	// AnnotationRolloutUndo, on a RoutingPolicy, "<from>/<to>", brings generation <to> of
-	// its history into force everywhere at once, for as long as <from> is the newest
-	// version. What is not in the history changes nothing; Accepted tells.
+	// its history into force everywhere at once, for as long as <from> is the object's
+	// metadata.generation. What is not in the history changes nothing; Accepted tells.
 	// `causewayctl rollout undo` sets it.
 	AnnotationRolloutUndo = GroupName + "/rollout-undo"
 
