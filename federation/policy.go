@@ -168,4 +168,21 @@ type Presence struct {
 	Cluster ClusterName
 	// Applied is the store's revision that the cluster's route table stands for.
 	Applied uint64
+	// Calls is what became lately of its clients' calls to services whose policies are
+	// being rolled out, at most MaxPresenceCalls; Measured grows with each measurement.
+	Calls    []ServiceCalls
+	Measured Version
+}
+
+// MaxPresenceCalls bounds the services of one Presence.
+const MaxPresenceCalls = 64
+
+// ServiceCalls is what became of one cluster's calls to one service lately.
+type ServiceCalls struct {
+	Service ServiceName
+	// Errors is the part that nobody took or that broke, of the port that fared worst.
+	Errors Measure
+	// Latency is how long acceptance took, p99, at the slowest port and gateway; 0 is
+	// unknown.
+	Latency time.Duration
 }

@@ -77,20 +77,25 @@ type Engine struct {
 	store    *storePart
 	state    policystore.State // the last one read, kept when the store is lost
 	held     []HeldPolicy      // what of state's policies holds here
-	synced   bool
-	left     bool // there is no federation: nothing that came of one counts any more
-	seat     *seatPart
-	seatErr  string
-	follow   *followPart // while not leading, and after it until the seat has taken its book
-	gateways map[string]*gateway
-	local    map[federation.ServiceName]map[uint16]PortEndpoints
-	egress   map[federation.ServicePort]EgressPort
-	verdicts map[federation.ClusterName]liveness.Held
-	prev     routing.State
-	decided  decided
-	table    routing.Table
-	sequence uint64
-	since    time.Duration // when we began to lead
+	// tableRevision is the store's that the table was computed from, acted the one that all
+	// our gateways have last followed.
+	tableRevision, acted uint64
+	measured             measurement
+	records              map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord // of the last round
+	synced               bool
+	left                 bool // there is no federation: nothing that came of one counts any more
+	seat                 *seatPart
+	seatErr              string
+	follow               *followPart // while not leading, and after it until the seat has taken its book
+	gateways             map[string]*gateway
+	local                map[federation.ServiceName]map[uint16]PortEndpoints
+	egress               map[federation.ServicePort]EgressPort
+	verdicts             map[federation.ClusterName]liveness.Held
+	prev                 routing.State
+	decided              decided
+	table                routing.Table
+	sequence             uint64
+	since                time.Duration // when we began to lead
 	// configured is when the settings in force first named their cluster.
 	configured time.Duration
 	// apiServerLost is what SetAPIServer said last; the registration says it to others.

@@ -146,6 +146,8 @@ func (e *Engine) startStore(ctx context.Context) {
 	e.metrics.store.set(registry)
 	e.store, part.store = part, store
 	part.running = start(ctx, func(ctx context.Context) {
+		coordinator := start(ctx, func(ctx context.Context) { e.coordinator(ctx, store) })
+		defer coordinator.stop()
 		if err := store.Run(ctx); err != nil && ctx.Err() == nil {
 			e.deps.Log.Error("policy store client has ended", "error", err)
 		}

@@ -45,8 +45,12 @@ func (e *Engine) round() {
 		know.records, know.members, know.legs = e.seat.gossip.Records(), e.seat.gossip.Members(), e.seat.gossip.Legs()
 		know.spoken, know.estimate = e.seat.gossip.Spoken(), e.seat.gossip.Estimate
 	}
+	e.records = know.records
 	e.verdicts = liveness.Judge(e.evidence(know), e.verdicts, now)
 	decisions := e.compute(know, now)
+	if e.store != nil && e.settings != nil {
+		e.store.store.SetPresence(e.presence(now))
+	}
 	moved := e.failovers.note(decisions)
 	next := e.snapshot(know, decisions, now)
 	old := e.view.Swap(next)
@@ -84,6 +88,7 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 	e.prev = next
 	if e.epoch != 0 && e.egress != nil && e.loaded(now) {
 		e.publish(result.Table)
+		e.tableRevision = e.state.ContentRevision
 	}
 	return result.Decisions
 }

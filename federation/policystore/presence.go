@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -22,6 +23,30 @@ const farewell = time.Second
 type presenceValue struct {
 	header
 	Applied uint64 `json:"applied"`
+	// Calls, Epoch and Sequence are left out while nothing is rolled out.
+	Calls    []callsValue `json:"calls"`
+	Epoch    uint64       `json:"epoch"`
+	Sequence uint64       `json:"sequence"`
+}
+
+type callsValue struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Errors is in thousandths; nil is unknown.
+	Errors    *uint16 `json:"errorsPerMille,omitempty"`
+	LatencyUS int64   `json:"latencyUS,omitempty"`
+}
+
+func presenceToValue(p federation.Presence) presenceValue {
+	v := presenceValue{header: header{schemaVersion}, Applied: p.Applied, Calls: []callsValue{}, Epoch: p.Measured.Epoch, Sequence: p.Measured.Sequence}
+	for _, c := range p.Calls[:min(len(p.Calls), federation.MaxPresenceCalls)] {
+		one := callsValue{Namespace: c.Service.Namespace, Name: c.Service.Name, LatencyUS: c.Latency.Microseconds()}
+		if c.Errors.Known {
+			one.Errors = &c.Errors.PerMille
+		}
+		v.Calls = append(v.Calls, one)
+	}
+	return v
 }
 
 func (k keys) presence(c federation.ClusterName) string { return k.prefix + "presence/" + string(c) }
@@ -31,17 +56,35 @@ func decodePresence(at ref, value []byte) (federation.Presence, error) {
 	if err := decodeValue(value, &v); err != nil {
 		return federation.Presence{}, err
 	}
-	return federation.Presence{Cluster: at.cluster, Applied: v.Applied}, nil
+	if len(v.Calls) > federation.MaxPresenceCalls {
+		return federation.Presence{}, fmt.Errorf("presence with calls to %d services, at most %d are allowed", len(v.Calls), federation.MaxPresenceCalls)
+	}
+	p := federation.Presence{Cluster: at.cluster, Applied: v.Applied, Measured: federation.Version{Epoch: v.Epoch, Sequence: v.Sequence}}
+	for _, c := range v.Calls {
+		one := federation.ServiceCalls{
+			Service: federation.ServiceName{Namespace: c.Namespace, Name: c.Name},
+			Latency: time.Duration(min(max(0, c.LatencyUS), maxLatencyUS)) * time.Microsecond,
+		}
+		if c.Errors != nil {
+			one.Errors = federation.Measure{Known: true, PerMille: min(*c.Errors, 1000)}
+		}
+		p.Calls = append(p.Calls, one)
+	}
+	return p, nil
 }
 
-// SetApplied says which revision the route table stands for, for others to see in
-// State.Presence. The engine calls it, as often as it likes: it never blocks, and writes
-// follow each other by 500 ms at least, the last word winning. What is beyond the last
-// ContentRevision is told as that one: else each presence would be news that all others
-// apply and tell of in turn.
-func (s *Store) SetApplied(revision uint64) {
+// maxLatencyUS bounds what a cluster can claim: an hour.
+const maxLatencyUS = 3_600_000_000
+
+// SetPresence says which revision the route table stands for, and how calls fare, for
+// others to see in State.Presence. The engine calls it, as often as it likes: it never
+// blocks, and writes follow each other by 500 ms at least, the last word winning. A
+// revision beyond the last ContentRevision is told as that one: else each presence would
+// be news that all others apply and tell of in turn. Nobody may change p afterwards.
+func (s *Store) SetPresence(p federation.Presence) {
 	s.mu.Lock()
-	s.applied = min(revision, s.state.ContentRevision)
+	p.Cluster, p.Applied = s.cfg.Cluster, min(p.Applied, s.state.ContentRevision)
+	s.said = p
 	s.mu.Unlock()
 	s.wake()
 }
@@ -53,12 +96,12 @@ func (s *Store) wake() {
 	}
 }
 
-// sign is what presence stands for: whether the name is ours, and what is applied.
-func (s *Store) sign() (applied uint64, ours bool) {
+// sign is what presence says, and whether the name is ours.
+func (s *Store) sign() (p federation.Presence, ours bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m, known := s.state.Members[s.cfg.Cluster]
-	return s.applied, known && s.instance != "" && m.InstanceID == s.instance
+	return s.said, known && s.instance != "" && m.InstanceID == s.instance
 }
 
 // keepPresence holds our lease for as long as ctx and our registration last. After an
@@ -116,20 +159,20 @@ func (s *Store) present(ctx context.Context, client *clientv3.Client, lease clie
 		return
 	}
 	var (
-		written  uint64
+		written  federation.Presence
 		isThere  bool
 		writable <-chan time.Time // runs while the next write has to wait
 	)
 	for {
-		applied, ours := s.sign()
+		said, ours := s.sign()
 		if !ours {
 			s.revoke(ctx, client, lease)
 			return
 		}
-		if writable == nil && !(isThere && written == applied) {
+		if writable == nil && !(isThere && reflect.DeepEqual(written, said)) {
 			wait := presencePause
-			if s.putPresence(ctx, lease, applied) == nil {
-				written, isThere = applied, true
+			if s.putPresence(ctx, lease, said) == nil {
+				written, isThere = said, true
 			} else {
 				wait = max(wait, s.cfg.RetryMax/2)
 			}
@@ -162,14 +205,14 @@ func (s *Store) revoke(ctx context.Context, client *clientv3.Client, lease clien
 	_, _ = client.Revoke(ctx, lease)
 }
 
-func (s *Store) putPresence(ctx context.Context, lease clientv3.LeaseID, applied uint64) error {
+func (s *Store) putPresence(ctx context.Context, lease clientv3.LeaseID, p federation.Presence) error {
 	key, own := s.keys.presence(s.cfg.Cluster), s.keys.member(s.cfg.Cluster)
 	return s.request(ctx, "presence", func(ctx context.Context, c *clientv3.Client) error {
 		b, err := s.read(ctx, c, key)
 		if err != nil {
 			return err
 		}
-		value, err := encodeValue(presenceValue{header{schemaVersion}, applied}, b.value)
+		value, err := encodeValue(presenceToValue(p), b.value)
 		if err != nil {
 			return err
 		}

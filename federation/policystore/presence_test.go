@@ -29,7 +29,7 @@ func (c *client) sees(cluster federation.ClusterName) bool {
 func TestPresenceLastsWhileTheClientRunsAndTellsWhatIsApplied(t *testing.T) {
 	s := startStore(t)
 	a, b := s.brief(t, "a"), s.brief(t, "b")
-	if a.SetApplied(7); b.sees("a") {
+	if a.SetPresence(federation.Presence{Applied: 7}); b.sees("a") {
 		t.Error("present before it was registered")
 	}
 	a.register(t, "a")
@@ -37,13 +37,13 @@ func TestPresenceLastsWhileTheClientRunsAndTellsWhatIsApplied(t *testing.T) {
 	a.publish(t, "a", "x")
 	state := a.State()
 	for i := range 200 { // far more often than may be written
-		a.SetApplied(state.ContentRevision - uint64(199-i)%2)
+		a.SetPresence(federation.Presence{Applied: state.ContentRevision - uint64(199-i)%2})
 	}
 	await(t, "what a has applied", func() bool { return b.State().Presence["a"].Applied == state.ContentRevision })
 	if got := s.head(t) - int64(state.Revision); got > 4 { //nolint:gosec // small
 		t.Errorf("200 calls made %d writes", got)
 	}
-	a.SetApplied(state.ContentRevision + 1000)
+	a.SetPresence(federation.Presence{Applied: state.ContentRevision + 1000})
 	<-time.After(3 * time.Second) // more than a lease without renewal has
 	if !b.sees("a") || b.State().Presence["a"].Applied != state.ContentRevision {
 		t.Errorf("after a while there is %+v", b.State().Presence)

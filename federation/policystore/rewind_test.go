@@ -165,7 +165,7 @@ func TestStoreRestoredFromASnapshotIsRefusedUntilAPersonAccepts(t *testing.T) {
 	if st.Connected || !strings.Contains(st.Message, "causewayctl store accept") || c.gauge(t, "causeway_policystore_rewound_ratio") != 1 {
 		t.Errorf("connected %t, rewound %v: %s", st.Connected, c.gauge(t, "causeway_policystore_rewound_ratio"), st.Message)
 	}
-	c.SetApplied(c.State().Revision)
+	c.SetPresence(federation.Presence{Applied: c.State().Revision})
 	if _, err := c.PutExport(t.Context(), export("a", "kept")); !errors.Is(err, policystore.ErrRewound) {
 		t.Errorf("publishing to a store that went back: %v", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+
+	"github.com/causeway-mesh/causeway/federation"
 )
 
 // Store is one cluster's view of the policy store, and its pen.
@@ -46,9 +48,9 @@ type Store struct {
 	synced   bool
 	proof    time.Time // monotonic; when the store last proved that state is current
 	known    memory
-	barred   error  // why nothing may be written now; nil is nothing
-	noSpace  bool   // the store takes no writes
-	applied  uint64 // what SetApplied was last called with
+	barred   error               // why nothing may be written now; nil is nothing
+	noSpace  bool                // the store takes no writes
+	said     federation.Presence // what SetPresence was last called with
 }
 
 // New checks the configuration and starts nothing.
