@@ -224,7 +224,7 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) 
 		f, err := readFrame(conn, a.g.cfg.MaxMessageBytes)
 		if err != nil {
 			if errors.Is(err, errFrame) {
-				a.g.metrics.refuse(refuseMalformed)
+				a.g.metrics.refuse(reasonOf(err))
 			}
 			return err
 		}

@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -163,8 +162,6 @@ func (c *cursor) atMost(limit uint64) uint64 {
 }
 
 func (c *cursor) u32() uint32 { return uint32(c.atMost(math.MaxUint32)) } //nolint:gosec // bounded
-
-var errTooManyServices = errors.New("too many services")
 
 // decodeBatch reads a payload. What it builds is bounded by the payload's length and by
 // services, the most items that a cluster may have (as many again may be withdrawn).

@@ -70,7 +70,7 @@ func decodeHoldings(data []byte, lim bounds) ([]holding, error) {
 	var out []holding
 	for len(c.data) > 0 && !c.bad {
 		if len(out) >= lim.clusters {
-			return nil, fmt.Errorf("%w: digest of more than %d clusters", errMalformed, lim.clusters)
+			return nil, fmt.Errorf("%w: %w: digest of more than %d", errMalformed, errTooManyClusters, lim.clusters)
 		}
 		out = append(out, c.versions(holding{Owner: federation.ClusterName(c.str())}))
 		if !validName(out[len(out)-1].Owner) {

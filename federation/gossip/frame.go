@@ -43,7 +43,11 @@ const (
 // stall in a socket buffer only mislead.
 const lateness = time.Second
 
-var errFrame = errors.New("malformed gossip frame")
+var (
+	errFrame = errors.New("malformed gossip frame")
+	// errOversized: what the peer sent, or claims to send, is beyond a bound in bytes.
+	errOversized = errors.New("larger than allowed")
+)
 
 func preamble(kind byte) []byte { return []byte{'C', 'G', 1, kind} }
 
@@ -88,7 +92,7 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 		return frame{}, fmt.Errorf("%w: type %d", errFrame, h[0])
 	}
 	if int64(n) > int64(limit) {
-		return frame{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", errFrame, n, limit)
+		return frame{}, fmt.Errorf("%w: %w: %d bytes, at most %d", errFrame, errOversized, n, limit)
 	}
 	us := binary.BigEndian.Uint64(h[5:])
 	if us > uint64(100*365*24*time.Hour/time.Microsecond) {

@@ -89,7 +89,7 @@ func (g *Gossip) Legs() []federation.Leg {
 func (in *incoming) legs(body []byte, held time.Duration) error {
 	ways, err := decodeLegs(body, in.peer, in.g.limit)
 	if err != nil {
-		in.g.metrics.refuse(refuseMalformed)
+		in.g.metrics.refuse(reasonOf(err))
 		return err
 	}
 	told := &toldLegs{legs: ways}
@@ -138,7 +138,10 @@ func micros(d time.Duration) uint64 { return uint64(max(d, 0).Microseconds()) } 
 // decodeLegs reads what from says of its ways; each destination may stand once.
 func decodeLegs(data []byte, from federation.ClusterName, lim bounds) ([]federation.Leg, error) {
 	c := cursor{reader{data: data}}
-	n := c.atMost(uint64(lim.clusters)) //nolint:gosec // positive
+	n := c.uv()
+	if n > uint64(lim.clusters) { //nolint:gosec // positive
+		return nil, fmt.Errorf("%w: %w: legs to %d, at most %d are allowed", errMalformed, errTooManyClusters, n, lim.clusters)
+	}
 	var out []federation.Leg
 	seen := map[federation.ClusterName]bool{}
 	for range n {

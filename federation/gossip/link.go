@@ -231,7 +231,7 @@ func (l *link) read(conn net.Conn) error {
 		f, err := readFrame(conn, l.g.cfg.MaxMessageBytes)
 		if err != nil {
 			if errors.Is(err, errFrame) {
-				l.g.metrics.refuse(refuseMalformed)
+				l.g.metrics.refuse(reasonOf(err))
 			}
 			return fmt.Errorf("reading from %s: %w", l.peer, err)
 		}

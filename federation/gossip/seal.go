@@ -283,7 +283,7 @@ func encodeChain(ders [][]byte) []byte {
 
 func decodeChain(data []byte) ([][]byte, error) {
 	if len(data) > maxChainBytes {
-		return nil, fmt.Errorf("%w: certificate chain of %d bytes", errMalformed, len(data))
+		return nil, fmt.Errorf("%w: %w: certificate chain of %d bytes, at most %d", errMalformed, errOversized, len(data), maxChainBytes)
 	}
 	r := reader{data: data}
 	var out [][]byte
