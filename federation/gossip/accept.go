@@ -203,7 +203,7 @@ func (a *acceptor) greet(ctx context.Context, raw net.Conn) (*tls.Conn, federati
 // serve reads a peer's link, or a standby's questions, and answers.
 func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) error {
 	start, d := a.g.now(), drift{}
-	budget := newBucket(a.g.cfg, start)
+	budget := a.g.budget(peer)
 	put := func(kind byte, body []byte) error {
 		if err := conn.SetWriteDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
 			return err
@@ -217,7 +217,6 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) 
 		take = newBriefing(a.g, put).take
 	}
 	for {
-		a.g.hold(peer, budget)
 		if err := conn.SetReadDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
@@ -238,12 +237,13 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) 
 		if err := take(f, held); err != nil {
 			return err
 		}
+		a.g.hold(peer, budget, f)
 	}
 }
 
-// hold waits while a peer is beyond its budget, and so reads no further.
-func (g *Gossip) hold(peer federation.ClusterName, budget *bucket) {
-	if wait := budget.take(g.now()); wait > 0 {
+// hold pays for a frame, and waits while its peer is beyond the budget, and so reads no further.
+func (g *Gossip) hold(peer federation.ClusterName, budget *bucket, f frame) {
+	if wait := budget.take(len(f.body), g.now()); wait > 0 {
 		g.metrics.throttled.WithLabelValues(string(peer)).Inc()
 		time.Sleep(max(wait, throttle))
 	}
