@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -123,6 +124,9 @@ func decode(data []byte, lim bounds) ([]statement, error) {
 	return out, nil
 }
 
+// nothing is what a reader gives that has run out; nobody writes to it.
+var nothing [8]byte
+
 // reader takes values off the front; after the first lack all are zero and bad is set.
 type reader struct {
 	data []byte
@@ -132,7 +136,7 @@ type reader struct {
 func (r *reader) take(n int) []byte {
 	if r.bad || len(r.data) < n {
 		r.bad = true
-		return make([]byte, min(n, 8))
+		return nothing[:min(n, len(nothing))]
 	}
 	b := r.data[:n]
 	r.data = r.data[n:]
@@ -170,6 +174,7 @@ func (r *reader) statement(lim bounds) (statement, error) {
 	if !validName(s.Owner) {
 		return s, fmt.Errorf("%w: owner %q is not a cluster name", errMalformed, s.Owner)
 	}
+	s.Records = slices.Grow(s.Records, n) // there are bytes for so many
 	for range n {
 		rec, err := r.record()
 		if err != nil {

@@ -20,7 +20,10 @@ import (
 //	lack   = the same: what the asker holds of the owners that it asks for
 //
 // Ages are milliseconds, rounded up.
-const helloVersion = 2
+const (
+	helloVersion   = 2
+	holdingMinimum = 2 + 4
+)
 
 func ageMS(d time.Duration) uint64 {
 	return uint64((max(d, 0) + time.Millisecond - 1) / time.Millisecond) //nolint:gosec // never negative
@@ -46,7 +49,7 @@ func encodeHello(h holding) []byte { return h.appendVersions([]byte{helloVersion
 
 // decodeHello reads what a peer says of itself; a later version may say more.
 func decodeHello(data []byte, us federation.ClusterName) (holding, error) {
-	c := cursor{reader{data: data}}
+	c := cursor{reader: reader{data: data}}
 	if v := c.u8(); v < helloVersion {
 		return holding{}, fmt.Errorf("%w: hello of version %d", errMalformed, v)
 	}
@@ -66,8 +69,8 @@ func encodeHoldings(all []holding) []byte {
 }
 
 func decodeHoldings(data []byte, lim bounds) ([]holding, error) {
-	c := cursor{reader{data: data}}
-	var out []holding
+	c := cursor{reader: reader{data: data}}
+	out := make([]holding, 0, min(lim.clusters, len(data)/holdingMinimum))
 	for len(c.data) > 0 && !c.bad {
 		if len(out) >= lim.clusters {
 			return nil, fmt.Errorf("%w: %w: digest of more than %d", errMalformed, errTooManyClusters, lim.clusters)
@@ -88,7 +91,7 @@ func encodeBatch(age time.Duration, sealed []byte) []byte {
 }
 
 func splitBatch(data []byte) (age time.Duration, sealed []byte, err error) {
-	c := cursor{reader{data: data}}
+	c := cursor{reader: reader{data: data}}
 	age = c.age()
 	if c.bad {
 		return 0, nil, fmt.Errorf("%w: age of a batch", errMalformed)
@@ -105,7 +108,7 @@ func encodeBeacon(b beacon) []byte {
 }
 
 func decodeBeacon(data []byte) (beacon, error) {
-	c := cursor{reader{data: data}}
+	c := cursor{reader: reader{data: data}}
 	b := beacon{Owner: federation.ClusterName(c.str())}
 	b.Version = federation.Version{Epoch: c.uv(), Sequence: c.uv()}
 	b.Ticks = c.atMost(chainLength)
@@ -119,7 +122,7 @@ func decodeBeacon(data []byte) (beacon, error) {
 
 // peekBatch reads a payload's version without building the rest.
 func peekBatch(payload []byte) batch {
-	c := cursor{reader{data: payload}}
+	c := cursor{reader: reader{data: payload}}
 	flags := c.u8()
 	return batch{Snapshot: flags&flagSnapshot != 0, Version: federation.Version{Epoch: c.uv(), Sequence: c.uv()}}
 }

@@ -287,7 +287,7 @@ func decodeChain(data []byte) ([][]byte, error) {
 	}
 	r := reader{data: data}
 	var out [][]byte
-	for len(r.data) > 0 && !r.bad {
+	for len(r.data) > 0 && !r.bad && len(out) <= maxChainCerts {
 		out = append(out, r.take(int(r.u16())))
 	}
 	if r.bad || len(out) == 0 || len(out) > maxChainCerts || len(out[0]) == 0 {

@@ -473,7 +473,7 @@ func TestFramesOfSignedGossipAreThoseOfTheFixtures(t *testing.T) {
 		t.Errorf("hello %+v, %v", got, err)
 	}
 	for name, want := range signedPayloads() {
-		got, err := decodeBatch(wiretest.Same(t, name, want.payload()), testBounds.services)
+		got, err := decodeItems(wiretest.Same(t, name, want.payload()), testBounds.services)
 		if d := cmp.Diff(want, got); err != nil || d != "" {
 			t.Errorf("%s: %v\n%s", name, err, d)
 		}
