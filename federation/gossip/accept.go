@@ -204,7 +204,9 @@ func (a *acceptor) greet(ctx context.Context, raw net.Conn) (*tls.Conn, federati
 func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) error {
 	start, d := a.g.now(), drift{}
 	budget := a.g.budget(peer)
+	answered := 0 // bytes, since the budget was last charged
 	put := func(kind byte, body []byte) error {
+		answered += len(body)
 		if err := conn.SetWriteDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
@@ -237,13 +239,15 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) 
 		if err := take(f, held); err != nil {
 			return err
 		}
-		a.g.hold(peer, budget, f)
+		a.g.hold(peer, budget, len(f.body)+answered)
+		answered = 0
 	}
 }
 
-// hold pays for a frame, and waits while its peer is beyond the budget, and so reads no further.
-func (g *Gossip) hold(peer federation.ClusterName, budget *bucket, f frame) {
-	if wait := budget.take(len(f.body), g.now()); wait > 0 {
+// hold pays for a frame, its bytes and those of its answer, and waits while its peer is
+// beyond the budget, and so reads no further.
+func (g *Gossip) hold(peer federation.ClusterName, budget *bucket, size int) {
+	if wait := budget.take(size, g.now()); wait > 0 {
 		g.metrics.throttled.WithLabelValues(string(peer)).Inc()
 		time.Sleep(max(wait, throttle))
 	}

@@ -60,7 +60,7 @@ type Config struct {
 	KeyRecheck time.Duration
 	// FrameRate bounds the frames that a peer may send per second on all its connections to
 	// us together, and once more in answer to ours, after FrameBurst at once. Each 4 KiB of a
-	// frame count as one more. What is faster is read later.
+	// frame and of the answer to it count as one more. What is faster is read later.
 	FrameRate, FrameBurst int
 
 	// MaxClusters bounds the book and the number of peers.

@@ -235,7 +235,7 @@ func (l *link) read(conn net.Conn) error {
 			}
 			return fmt.Errorf("reading from %s: %w", l.peer, err)
 		}
-		l.g.hold(l.peer, l.budget, f)
+		l.g.hold(l.peer, l.budget, len(f.body))
 		now := l.g.now()
 		l.answered(now)
 		held := d.delay(f.sent, now-start)

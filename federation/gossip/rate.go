@@ -21,7 +21,7 @@ type bucket struct {
 // tokenBytes of a frame cost as much as another frame: decrypting and hashing them does.
 const tokenBytes = 4 << 10
 
-// take pays for a frame with a body of size bytes, and tells how long to wait before going
+// take pays for a frame of size bytes, its answer's included, and tells how long to wait before going
 // on: reading no further holds the sender back, at no cost to us.
 func (b *bucket) take(size int, now time.Duration) time.Duration {
 	b.mu.Lock()
