@@ -44,7 +44,7 @@ func (b batch) each() iter.Seq[item] {
 				return
 			}
 		}
-		c := cursor{reader: reader{data: b.Packed.Data}}
+		c := cursor{reader{data: b.Packed.Data}}
 		var space, service int64
 		for range b.Packed.N {
 			if !yield(c.item(b.Packed.Names, &space, &service)) {
@@ -166,10 +166,7 @@ func (i item) append(b []byte, names *namer, space, service *int) []byte {
 }
 
 // cursor reads varints off the front; after the first fault all are zero and bad is set.
-type cursor struct {
-	reader
-	dry bool // only looks whether what it reads is right: zones are not built
-}
+type cursor struct{ reader }
 
 func (c *cursor) uv() uint64 {
 	v, n := binary.Uvarint(c.data)
@@ -205,7 +202,7 @@ const zoneMinimum = 3
 // the payload's length and by services, the most items that a cluster may have (as many
 // again may be withdrawn).
 func decodeBatch(data []byte, services int) (batch, error) {
-	c := cursor{reader: reader{data: data}, dry: true}
+	c := cursor{reader{data: data}}
 	flags := c.u8()
 	b := batch{Snapshot: flags&flagSnapshot != 0}
 	b.Version = federation.Version{Epoch: c.uv(), Sequence: c.uv()}
@@ -297,15 +294,11 @@ func (c *cursor) health(head byte, names []string) federation.Health {
 			c.bad = true
 			return h
 		}
-		if !c.dry {
-			h.Zones = make([]federation.ZoneCount, 0, n)
-		}
+		h.Zones = make([]federation.ZoneCount, 0, n)
 		for range n {
 			z := federation.ZoneCount{Zone: federation.Zone(c.name(names, int64(c.atMost(math.MaxInt32))))} //nolint:gosec // bounded
 			z.Ready, z.Total = c.u32(), c.u32()
-			if !c.dry {
-				h.Zones = append(h.Zones, z)
-			}
+			h.Zones = append(h.Zones, z)
 		}
 	}
 	return h

@@ -49,7 +49,7 @@ func encodeHello(h holding) []byte { return h.appendVersions([]byte{helloVersion
 
 // decodeHello reads what a peer says of itself; a later version may say more.
 func decodeHello(data []byte, us federation.ClusterName) (holding, error) {
-	c := cursor{reader: reader{data: data}}
+	c := cursor{reader{data: data}}
 	if v := c.u8(); v < helloVersion {
 		return holding{}, fmt.Errorf("%w: hello of version %d", errMalformed, v)
 	}
@@ -69,7 +69,7 @@ func encodeHoldings(all []holding) []byte {
 }
 
 func decodeHoldings(data []byte, lim bounds) ([]holding, error) {
-	c := cursor{reader: reader{data: data}}
+	c := cursor{reader{data: data}}
 	out := make([]holding, 0, min(lim.clusters, len(data)/holdingMinimum))
 	for len(c.data) > 0 && !c.bad {
 		if len(out) >= lim.clusters {
@@ -91,7 +91,7 @@ func encodeBatch(age time.Duration, sealed []byte) []byte {
 }
 
 func splitBatch(data []byte) (age time.Duration, sealed []byte, err error) {
-	c := cursor{reader: reader{data: data}}
+	c := cursor{reader{data: data}}
 	age = c.age()
 	if c.bad {
 		return 0, nil, fmt.Errorf("%w: age of a batch", errMalformed)
@@ -108,7 +108,7 @@ func encodeBeacon(b beacon) []byte {
 }
 
 func decodeBeacon(data []byte) (beacon, error) {
-	c := cursor{reader: reader{data: data}}
+	c := cursor{reader{data: data}}
 	b := beacon{Owner: federation.ClusterName(c.str())}
 	b.Version = federation.Version{Epoch: c.uv(), Sequence: c.uv()}
 	b.Ticks = c.atMost(chainLength)
@@ -122,7 +122,7 @@ func decodeBeacon(data []byte) (beacon, error) {
 
 // peekBatch reads a payload's version without building the rest.
 func peekBatch(payload []byte) batch {
-	c := cursor{reader: reader{data: payload}}
+	c := cursor{reader{data: payload}}
 	flags := c.u8()
 	return batch{Snapshot: flags&flagSnapshot != 0, Version: federation.Version{Epoch: c.uv(), Sequence: c.uv()}}
 }

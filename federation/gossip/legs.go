@@ -158,7 +158,7 @@ func micros(d time.Duration) uint64 { return uint64(max(d, 0).Microseconds()) } 
 
 // decodeLegs reads what from says of its ways; each destination may stand once.
 func decodeLegs(data []byte, from federation.ClusterName, lim bounds) ([]way, error) {
-	c := cursor{reader: reader{data: data}}
+	c := cursor{reader{data: data}}
 	n := c.uv()
 	if n > uint64(lim.clusters) { //nolint:gosec // positive
 		return nil, fmt.Errorf("%w: %w: legs to %d, at most %d are allowed", errMalformed, errTooManyClusters, n, lim.clusters)
