@@ -143,6 +143,11 @@ bench-false-deaths: prerequisites ## how often gossip takes a member for dead th
 bench-false-verdicts: prerequisites ## verdicts that are wrong at 5 % loss: HOURS (virtual, 1) of 12 clusters, MINUTES (1) of 250; samples in out/bench
 	@hack/bench-false-verdicts.sh
 
+# The reader is a process of its own; the flooder has 12 connections to it on loopback. FOR= is how long it measures.
+.PHONY: bench-flood
+bench-flood: prerequisites ## what a member that would send 50,000 messages/s costs a reader (FAULTS row 20): CPU; nobody else's word changes
+	@$(GOSSIP_BENCH) -run 'TestBenchFlood$$' -args -flood-for $(or $(FOR),10s) | $(GOSSIP_LINES)
+
 .PHONY: bench-footprint
 bench-footprint: prerequisites ## what 250 clusters of 1,000 endpoints cost one operator: memory, and time from nothing
 	@$(GOSSIP_BENCH) -run 'TestBenchFootprint$$' | $(GOSSIP_LINES)

@@ -203,8 +203,10 @@ func (a *acceptor) greet(ctx context.Context, raw net.Conn) (*tls.Conn, federati
 // serve reads a peer's link, or a standby's questions, and answers.
 func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) error {
 	start, d := a.g.now(), drift{}
-	budget := newBucket(a.g.cfg, start)
+	budget := a.g.budget(peer)
+	answered := 0 // bytes, since the budget was last charged
 	put := func(kind byte, body []byte) error {
+		answered += len(body)
 		if err := conn.SetWriteDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
@@ -217,14 +219,13 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) 
 		take = newBriefing(a.g, put).take
 	}
 	for {
-		a.g.hold(peer, budget)
 		if err := conn.SetReadDeadline(time.Now().Add(a.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
 		f, err := readFrame(conn, a.g.cfg.MaxMessageBytes)
 		if err != nil {
 			if errors.Is(err, errFrame) {
-				a.g.metrics.refuse(refuseMalformed)
+				a.g.metrics.refuse(reasonOf(err))
 			}
 			return err
 		}
@@ -238,12 +239,15 @@ func (a *acceptor) serve(conn net.Conn, peer federation.ClusterName, kind byte) 
 		if err := take(f, held); err != nil {
 			return err
 		}
+		a.g.hold(peer, budget, len(f.body)+answered)
+		answered = 0
 	}
 }
 
-// hold waits while a peer is beyond its budget, and so reads no further.
-func (g *Gossip) hold(peer federation.ClusterName, budget *bucket) {
-	if wait := budget.take(g.now()); wait > 0 {
+// hold pays for a frame, its bytes and those of its answer, and waits while its peer is
+// beyond the budget, and so reads no further.
+func (g *Gossip) hold(peer federation.ClusterName, budget *bucket, size int) {
+	if wait := budget.take(size, g.now()); wait > 0 {
 		g.metrics.throttled.WithLabelValues(string(peer)).Inc()
 		time.Sleep(max(wait, throttle))
 	}

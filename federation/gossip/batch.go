@@ -2,8 +2,8 @@ package gossip
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -23,8 +23,39 @@ type batch struct {
 	// Snapshot: Items are all that held after the change Version, which is then
 	// also told by a batch of its own. Else they are what the change was.
 	Snapshot bool
-	Items    []item
+	// Items are an author's. A reader's batch leaves them packed: an item in memory is up to
+	// 24 times as large as on the wire. See each.
+	Items  []item
+	Packed packed
 }
+
+// packed are items as they came, every one of which has been read once.
+type packed struct {
+	Names []string
+	Data  []byte
+	N     int
+}
+
+// each gives the items in their order.
+func (b batch) each() iter.Seq[item] {
+	return func(yield func(item) bool) {
+		for _, i := range b.Items {
+			if !yield(i) {
+				return
+			}
+		}
+		c := cursor{reader{data: b.Packed.Data}}
+		var space, service int64
+		for range b.Packed.N {
+			if !yield(c.item(b.Packed.Names, &space, &service)) {
+				return
+			}
+		}
+	}
+}
+
+// count is how many items there are.
+func (b batch) count() int { return len(b.Items) + b.Packed.N }
 
 // item is the owner's word on one service port.
 type item struct {
@@ -164,10 +195,12 @@ func (c *cursor) atMost(limit uint64) uint64 {
 
 func (c *cursor) u32() uint32 { return uint32(c.atMost(math.MaxUint32)) } //nolint:gosec // bounded
 
-var errTooManyServices = errors.New("too many services")
+// zoneMinimum is the least that a zone's counts take.
+const zoneMinimum = 3
 
-// decodeBatch reads a payload. What it builds is bounded by the payload's length and by
-// services, the most items that a cluster may have (as many again may be withdrawn).
+// decodeBatch reads a payload, which the batch goes on using. What it builds is bounded by
+// the payload's length and by services, the most items that a cluster may have (as many
+// again may be withdrawn).
 func decodeBatch(data []byte, services int) (batch, error) {
 	c := cursor{reader{data: data}}
 	flags := c.u8()
@@ -179,39 +212,42 @@ func decodeBatch(data []byte, services int) (batch, error) {
 	if c.bad || flags&^flagSnapshot != 0 || b.Version.Epoch == 0 || b.Version.Sequence == 0 {
 		return b, fmt.Errorf("%w: head of a batch", errMalformed)
 	}
+	b.Packed = packed{Names: names, Data: c.data}
 	var space, service int64
-	for len(c.data) > 0 && !c.bad {
-		if len(b.Items) >= 2*services {
+	var last federation.ServicePort // before all that are valid
+	for ; len(c.data) > 0; b.Packed.N++ {
+		if b.Packed.N >= 2*services {
 			return b, fmt.Errorf("%w: %w, at most %d are allowed", errMalformed, errTooManyServices, services)
 		}
-		b.Items = append(b.Items, c.item(names, &space, &service))
-	}
-	if c.bad {
-		return b, fmt.Errorf("%w: item %d of a batch", errMalformed, len(b.Items))
-	}
-	for i := 1; i < len(b.Items); i++ {
-		if b.Items[i-1].Port.Compare(b.Items[i].Port) >= 0 {
-			return b, fmt.Errorf("%w: items of a batch are out of order", errMalformed)
+		i := c.item(names, &space, &service)
+		if c.bad || last.Compare(i.Port) >= 0 {
+			return b, fmt.Errorf("%w: item %d of a batch, or its place", errMalformed, b.Packed.N)
 		}
+		last = i.Port
 	}
 	return b, nil
 }
 
 func (c *cursor) names() []string {
 	n := c.uv()
-	if n > uint64(len(c.data)) { // each takes at least a byte
+	if 2*n > uint64(len(c.data)) || n > uint64(len(c.data)) { // each takes at least two bytes
 		c.bad = true
 		return nil
 	}
-	out := make([]string, n)
-	for i := range out {
-		out[i] = c.str()
+	out := make([]string, 0, n)
+	for range n {
+		s := c.str()
+		if s == "" { // nothing is called so, and a byte would be a string
+			c.bad = true
+			return nil
+		}
+		out = append(out, s)
 	}
 	return out
 }
 
 func (c *cursor) name(names []string, i int64) string {
-	if i < 0 || i >= int64(len(names)) || names[i] == "" {
+	if i < 0 || i >= int64(len(names)) {
 		c.bad = true
 		return ""
 	}
@@ -254,7 +290,11 @@ func (c *cursor) health(head byte, names []string) federation.Health {
 	}
 	if head&headZones != 0 {
 		n := c.atMost(federation.MaxZones)
-		c.bad = c.bad || n == 0
+		if n == 0 || n*zoneMinimum > uint64(len(c.data)) {
+			c.bad = true
+			return h
+		}
+		h.Zones = make([]federation.ZoneCount, 0, n)
 		for range n {
 			z := federation.ZoneCount{Zone: federation.Zone(c.name(names, int64(c.atMost(math.MaxInt32))))} //nolint:gosec // bounded
 			z.Ready, z.Total = c.u32(), c.u32()

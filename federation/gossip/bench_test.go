@@ -120,8 +120,9 @@ func TestBenchFlipUnderLoss(t *testing.T) {
 	figure("flip_to_last_table_p99_loss5_ms_250", ms(quantile(all, 0.99)), "ms")
 }
 
-// deaths is how long it took until all knew of each of k deaths.
-func deaths(t *testing.T, n, k int, loss float64) (all []time.Duration) {
+// deaths is how long it took until all knew of each of k deaths, of members whom nobody
+// took for dead when they died; and which part of the others did a moment before.
+func deaths(t *testing.T, n, k int, loss float64) (all []time.Duration, early float64) {
 	t.Helper()
 	for i := range k {
 		synctest.Test(t, func(t *testing.T) {
@@ -129,24 +130,44 @@ func deaths(t *testing.T, n, k int, loss float64) (all []time.Duration) {
 			defer f.stop()
 			f.settled(t, 3*time.Minute)
 			time.Sleep(10*time.Second + time.Duration(i)*137*time.Millisecond)
-			all = append(all, f.deadKnown(t, f.nodes[(i*5)%n]))
+			dead := f.nodes[(i*5)%n]
+			early += float64(f.deeming(dead)) / float64(k*(n-1))
+			for f.deeming(dead) > 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			all = append(all, f.deadKnown(t, dead))
 		})
 	}
-	return all
+	return all, early
+}
+
+// deeming counts who takes a member for dead.
+func (f *fleet) deeming(dead *node) (count int) {
+	for _, x := range f.nodes {
+		if x != dead && x.deems(dead.cfg.Cluster) == Dead {
+			count++
+		}
+	}
+	return count
 }
 
 func TestBenchDeath(t *testing.T) {
-	ours := deaths(t, 12, *kills, 0)
+	ours, _ := deaths(t, 12, *kills, 0)
 	keep(t, "dead_12", ours)
 	figure("dead_cluster_known_p50_ms", ms(quantile(ours, 0.5)), "ms")
 	figure("dead_cluster_known_p99_ms", ms(quantile(ours, 0.99)), "ms")
-	lossy := deaths(t, 12, *kills, 0.05)
+	lossy, _ := deaths(t, 12, *kills, 0.05)
 	keep(t, "dead_12_loss5", lossy)
 	figure("dead_cluster_known_p99_loss5_ms", ms(quantile(lossy, 0.99)), "ms")
-	fifty := deaths(t, 50, max(1, *kills/4), 0)
+	lossier, early := deaths(t, 12, *kills, 0.2)
+	keep(t, "dead_12_loss20", lossier)
+	figure("dead_cluster_known_p99_loss20_ms", ms(quantile(lossier, 0.99)), "ms")
+	figure("dead_cluster_known_p99_loss20_ratio", float64(quantile(lossier, 0.99))/float64(quantile(ours, 0.99)), "ratio")
+	figure("dead_cluster_taken_for_dead_loss20_ratio", early, "ratio") // by gossip alone: verdicts have other witnesses
+	fifty, _ := deaths(t, 50, max(1, *kills/4), 0)
 	keep(t, "dead_50", fifty)
 	figure("dead_cluster_known_p99_ms_50", ms(quantile(fifty, 0.99)), "ms")
-	all := deaths(t, 250, 1, 0)
+	all, _ := deaths(t, 250, 1, 0)
 	figure("dead_cluster_known_max_ms_250", ms(quantile(all, 1)), "ms")
 	for name, config := range map[string]func() *memberlist.Config{"lan": memberlist.DefaultLANConfig, "wan": memberlist.DefaultWANConfig} {
 		theirs := baselineDeaths(t, config, 12, max(1, *kills/4))

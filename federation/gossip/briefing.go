@@ -25,7 +25,7 @@ func (b briefing) take(f frame, _ time.Duration) error {
 	case f.kind == frameDigest:
 		theirs, err := decodeHoldings(f.body, g.limit)
 		if err != nil {
-			g.metrics.refuse(refuseMalformed)
+			g.metrics.refuse(reasonOf(err))
 			return err
 		}
 		g.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -31,6 +32,12 @@ const (
 
 // errMalformed is wrapped by every decoding error.
 var errMalformed = errors.New("malformed gossip message")
+
+// A message that is beyond these bounds is refused under a reason of its own.
+var (
+	errTooManyServices = errors.New("too many services")
+	errTooManyClusters = errors.New("too many clusters")
+)
 
 // bounds limit what a decoder builds.
 type bounds struct{ clusters, services, bytes int }
@@ -93,7 +100,7 @@ func flag(on bool, bit byte) byte {
 // message claims, and accepts no trailing bytes.
 func decode(data []byte, lim bounds) ([]statement, error) {
 	if len(data) > lim.bytes {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", errMalformed, len(data), lim.bytes)
+		return nil, fmt.Errorf("%w: %w: %d bytes, at most %d", errMalformed, errOversized, len(data), lim.bytes)
 	}
 	r := reader{data: data}
 	if v := r.u8(); v != codecVersion {
@@ -101,7 +108,7 @@ func decode(data []byte, lim bounds) ([]statement, error) {
 	}
 	n := int(r.u16())
 	if n > lim.clusters {
-		return nil, fmt.Errorf("%w: %d clusters, at most %d are allowed", errMalformed, n, lim.clusters)
+		return nil, fmt.Errorf("%w: %w: %d, at most %d are allowed", errMalformed, errTooManyClusters, n, lim.clusters)
 	}
 	var out []statement
 	for range n {
@@ -117,6 +124,9 @@ func decode(data []byte, lim bounds) ([]statement, error) {
 	return out, nil
 }
 
+// nothing is what a reader gives that has run out; nobody writes to it.
+var nothing [8]byte
+
 // reader takes values off the front; after the first lack all are zero and bad is set.
 type reader struct {
 	data []byte
@@ -126,7 +136,7 @@ type reader struct {
 func (r *reader) take(n int) []byte {
 	if r.bad || len(r.data) < n {
 		r.bad = true
-		return make([]byte, min(n, 8))
+		return nothing[:min(n, len(nothing))]
 	}
 	b := r.data[:n]
 	r.data = r.data[n:]
@@ -155,13 +165,16 @@ func (r *reader) statement(lim bounds) (statement, error) {
 	}
 	r.take(ext)
 	n := int(r.u32())
-	// Tombstones travel beside the live records, at most as many.
-	if n > 2*lim.services || n*recordMinimum > len(r.data) {
+	if n > 2*lim.services { // tombstones travel beside the live records, at most as many
+		return s, fmt.Errorf("%w: %w: %d records, at most %d live ones are allowed", errMalformed, errTooManyServices, n, lim.services)
+	}
+	if n*recordMinimum > len(r.data) {
 		return s, fmt.Errorf("%w: %d records in %d bytes", errMalformed, n, len(r.data))
 	}
 	if !validName(s.Owner) {
 		return s, fmt.Errorf("%w: owner %q is not a cluster name", errMalformed, s.Owner)
 	}
+	s.Records = slices.Grow(s.Records, n) // there are bytes for so many
 	for range n {
 		rec, err := r.record()
 		if err != nil {

@@ -58,8 +58,9 @@ type Config struct {
 	// KeyRecheck is how long a peer's signing key counts before its certificate chain is
 	// verified again.
 	KeyRecheck time.Duration
-	// FrameRate bounds the frames that one peer's connection may send per second, after
-	// FrameBurst at once. What is faster is read later.
+	// FrameRate bounds the frames that a peer may send per second on all its connections to
+	// us together, and once more in answer to ours, after FrameBurst at once. Each 4 KiB of a
+	// frame and of the answer to it count as one more. What is faster is read later.
 	FrameRate, FrameBurst int
 
 	// MaxClusters bounds the book and the number of peers.

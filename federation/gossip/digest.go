@@ -20,7 +20,10 @@ import (
 //	lack   = the same: what the asker holds of the owners that it asks for
 //
 // Ages are milliseconds, rounded up.
-const helloVersion = 2
+const (
+	helloVersion   = 2
+	holdingMinimum = 2 + 4
+)
 
 func ageMS(d time.Duration) uint64 {
 	return uint64((max(d, 0) + time.Millisecond - 1) / time.Millisecond) //nolint:gosec // never negative
@@ -67,10 +70,10 @@ func encodeHoldings(all []holding) []byte {
 
 func decodeHoldings(data []byte, lim bounds) ([]holding, error) {
 	c := cursor{reader{data: data}}
-	var out []holding
+	out := make([]holding, 0, min(lim.clusters, len(data)/holdingMinimum))
 	for len(c.data) > 0 && !c.bad {
 		if len(out) >= lim.clusters {
-			return nil, fmt.Errorf("%w: digest of more than %d clusters", errMalformed, lim.clusters)
+			return nil, fmt.Errorf("%w: %w: digest of more than %d", errMalformed, errTooManyClusters, lim.clusters)
 		}
 		out = append(out, c.versions(holding{Owner: federation.ClusterName(c.str())}))
 		if !validName(out[len(out)-1].Owner) {

@@ -43,7 +43,11 @@ const (
 // stall in a socket buffer only mislead.
 const lateness = time.Second
 
-var errFrame = errors.New("malformed gossip frame")
+var (
+	errFrame = errors.New("malformed gossip frame")
+	// errOversized: what the peer sent, or claims to send, is beyond a bound in bytes.
+	errOversized = errors.New("larger than allowed")
+)
 
 func preamble(kind byte) []byte { return []byte{'C', 'G', 1, kind} }
 
@@ -88,15 +92,35 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 		return frame{}, fmt.Errorf("%w: type %d", errFrame, h[0])
 	}
 	if int64(n) > int64(limit) {
-		return frame{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", errFrame, n, limit)
+		return frame{}, fmt.Errorf("%w: %w: %d bytes, at most %d", errFrame, errOversized, n, limit)
 	}
 	us := binary.BigEndian.Uint64(h[5:])
 	if us > uint64(100*365*24*time.Hour/time.Microsecond) {
 		return frame{}, fmt.Errorf("%w: sent at %d µs", errFrame, us)
 	}
-	f := frame{kind: h[0], sent: time.Duration(us) * time.Microsecond, body: make([]byte, n)} //nolint:gosec // bounded above
-	_, err := io.ReadFull(r, f.body)
+	f := frame{kind: h[0], sent: time.Duration(us) * time.Microsecond} //nolint:gosec // bounded above
+	var err error
+	f.body, err = readBody(r, int(n))
 	return f, err
+}
+
+// firstPart of a body is room that is made before any of it has come; most are smaller.
+const firstPart = 512
+
+// readBody reads n bytes. It makes room for no more than twice what has come, whatever the
+// frame's head claims.
+func readBody(r io.Reader, n int) ([]byte, error) {
+	body := make([]byte, min(n, firstPart))
+	for got := 0; ; {
+		m, err := io.ReadFull(r, body[got:])
+		got += m
+		if err != nil || got == n {
+			return body[:got], err
+		}
+		more := make([]byte, min(n, 2*got))
+		copy(more, body)
+		body = more
+	}
 }
 
 // drift tells how long a frame was held up on its way, beyond the fastest frame

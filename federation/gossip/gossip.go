@@ -35,6 +35,8 @@ type Gossip struct {
 	// joiner comes round by itself.
 	joins chan federation.ClusterName
 
+	budgets budgets
+
 	mu          sync.Mutex // guards all below
 	archive     *archive
 	author      *author
@@ -81,6 +83,7 @@ func New(cfg Config, deps Deps) (*Gossip, error) {
 		asked:        map[federation.ClusterName]time.Duration{},
 		silent:       hints{},
 		told:         map[federation.ClusterName]time.Duration{},
+		budgets:      budgets{of: map[federation.ClusterName]*bucket{}},
 		keys:         newKeyring(deps.VerifyChain, cfg.KeyRecheck),
 	}
 	if g.start.IsZero() {
@@ -155,6 +158,7 @@ func (g *Gossip) forget(c federation.ClusterName) {
 		delete(who, c)
 	}
 	g.keys.forget(c)
+	g.budgets.forget(c)
 	poke(g.changed)
 }
 

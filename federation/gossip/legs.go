@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ type legs struct {
 // toldLegs is what a peer says of its ways. A change is told at once on the same
 // connection, so every later frame on it says that the legs still stand.
 type toldLegs struct {
-	legs  []federation.Leg
+	legs  []way
 	heard atomic.Int64 // own monotonic time of that connection's latest frame
 }
 
@@ -53,6 +54,23 @@ func (g *Gossip) PublishLegs(own []federation.Leg) {
 		l.tellLegs()
 	}
 }
+
+// way is a leg as it was told, half as large as that.
+type way struct {
+	to                     federation.ClusterName
+	flags                  byte
+	rtt, jitter, loss, age uint32 // as on the wire
+}
+
+func (w way) leg(from federation.ClusterName) federation.Leg {
+	return federation.Leg{
+		From: from, To: w.to, Up: w.flags&legUp != 0, Down: w.flags&legDown != 0, Unheard: w.flags&legUnheard != 0,
+		RTT: time.Duration(w.rtt) * time.Microsecond, Jitter: time.Duration(w.jitter) * time.Microsecond,
+		Loss: float64(w.loss) / million, Age: time.Duration(w.age) * time.Millisecond,
+	}
+}
+
+func sameWay(a, b way) bool { return a.to == b.to && a.flags == b.flags }
 
 func sameReach(a, b federation.Leg) bool {
 	return a.To == b.To && a.Up == b.Up && a.Down == b.Down && a.Unheard == b.Unheard
@@ -77,7 +95,8 @@ func (g *Gossip) Legs() []federation.Leg {
 			delete(g.legs.told, from)
 			continue
 		}
-		for _, l := range t.legs {
+		for _, w := range t.legs {
+			l := w.leg(from)
 			l.Age += max(0, now-time.Duration(t.heard.Load()))
 			out = append(out, l)
 		}
@@ -89,14 +108,14 @@ func (g *Gossip) Legs() []federation.Leg {
 func (in *incoming) legs(body []byte, held time.Duration) error {
 	ways, err := decodeLegs(body, in.peer, in.g.limit)
 	if err != nil {
-		in.g.metrics.refuse(refuseMalformed)
+		in.g.metrics.refuse(reasonOf(err))
 		return err
 	}
 	told := &toldLegs{legs: ways}
 	told.heard.Store(int64(in.g.now() - held))
 	in.g.mu.Lock()
 	defer in.g.mu.Unlock()
-	if old := in.g.legs.told[in.peer]; old == nil || !slices.EqualFunc(old.legs, ways, sameReach) {
+	if old := in.g.legs.told[in.peer]; old == nil || !slices.EqualFunc(old.legs, ways, sameWay) {
 		poke(in.g.changed)
 	}
 	in.g.legs.told[in.peer], in.told = told, told
@@ -117,6 +136,8 @@ const (
 	legKnown = legUnheard<<1 - 1
 
 	million = 1_000_000
+
+	legMinimum = 2 + 1 + 4
 )
 
 // encodeLegs writes legs that were measured some time ago.
@@ -136,31 +157,48 @@ func encodeLegs(all []federation.Leg, ago time.Duration) []byte {
 func micros(d time.Duration) uint64 { return uint64(max(d, 0).Microseconds()) } //nolint:gosec // never negative
 
 // decodeLegs reads what from says of its ways; each destination may stand once.
-func decodeLegs(data []byte, from federation.ClusterName, lim bounds) ([]federation.Leg, error) {
+func decodeLegs(data []byte, from federation.ClusterName, lim bounds) ([]way, error) {
 	c := cursor{reader{data: data}}
-	n := c.atMost(uint64(lim.clusters)) //nolint:gosec // positive
-	var out []federation.Leg
-	seen := map[federation.ClusterName]bool{}
+	n := c.uv()
+	if n > uint64(lim.clusters) { //nolint:gosec // positive
+		return nil, fmt.Errorf("%w: %w: legs to %d, at most %d are allowed", errMalformed, errTooManyClusters, n, lim.clusters)
+	}
+	if n*legMinimum > uint64(len(c.data)) {
+		return nil, fmt.Errorf("%w: legs", errMalformed)
+	}
+	out := make([]way, 0, n)
 	for range n {
-		l := federation.Leg{From: from, To: federation.ClusterName(c.str())}
-		flags := c.u8()
-		l.Up, l.Down, l.Unheard = flags&legUp != 0, flags&legDown != 0, flags&legUnheard != 0
-		l.RTT, l.Jitter = c.micros(), c.micros()
-		l.Loss = float64(c.atMost(million)) / million
-		l.Age = c.age()
-		if c.bad || flags&^legKnown != 0 || l.Up && l.Down || !validName(l.To) || l.To == from || seen[l.To] {
+		w := way{to: federation.ClusterName(c.str()), flags: c.u8()}
+		w.rtt, w.jitter = c.micros(), c.micros()
+		w.loss, w.age = uint32(c.atMost(million)), c.u32() //nolint:gosec // bounded
+		if c.bad || w.flags&^legKnown != 0 || w.flags&legUp != 0 && w.flags&legDown != 0 || !validName(w.to) || w.to == from {
 			return nil, fmt.Errorf("%w: legs", errMalformed)
 		}
-		seen[l.To] = true
-		out = append(out, l)
+		out = append(out, w)
 	}
-	if c.bad || len(c.data) > 0 {
+	if c.bad || len(c.data) > 0 || !distinct(out) {
 		return nil, fmt.Errorf("%w: legs", errMalformed)
 	}
 	return out, nil
 }
 
-// micros reads a duration of at most an hour.
-func (c *cursor) micros() time.Duration {
-	return time.Duration(c.atMost(uint64(time.Hour/time.Microsecond))) * time.Microsecond //nolint:gosec // bounded
+// distinct says whether no destination stands twice. A set of the names would cost more
+// than the legs themselves.
+func distinct(all []way) bool {
+	order := make([]uint16, len(all))
+	for i := range order {
+		order[i] = uint16(i) //nolint:gosec // bounded by MaxClusters
+	}
+	slices.SortFunc(order, func(i, j uint16) int { return strings.Compare(string(all[i].to), string(all[j].to)) })
+	for i := 1; i < len(order); i++ {
+		if all[order[i-1]].to == all[order[i]].to {
+			return false
+		}
+	}
+	return true
+}
+
+// micros reads microseconds of at most an hour.
+func (c *cursor) micros() uint32 {
+	return uint32(c.atMost(uint64(time.Hour / time.Microsecond))) //nolint:gosec // bounded
 }

@@ -36,6 +36,8 @@ type link struct {
 	holds  holding // what the peer holds of us, as far as we know; under g.mu
 	// heard is the own monotonic time of the peer's last answer, in nanoseconds; 0 is never.
 	heard atomic.Int64
+	// budget bounds the frames of the peer's answers, on this connection and those to come.
+	budget *bucket
 	// asked is when the oldest ping or beat that has no answer yet was written; 0 is none.
 	asked atomic.Int64
 }
@@ -55,7 +57,7 @@ type queued struct {
 
 func newLink(g *Gossip, peer federation.ClusterName) *link {
 	return &link{
-		g: g, peer: peer,
+		g: g, peer: peer, budget: newBucket(g.cfg, g.now()),
 		queue:    make(chan queued, g.cfg.QueueLength),
 		wantFull: make(chan struct{}, 1),
 		wantSync: make(chan struct{}, 1),
@@ -222,19 +224,18 @@ func (l *link) write(ctx context.Context, conn net.Conn) error {
 // read takes the peer's answers: pongs, requests, and proof that we are superseded.
 func (l *link) read(conn net.Conn) error {
 	start, d := l.g.now(), drift{}
-	budget := newBucket(l.g.cfg, start)
 	for {
-		l.g.hold(l.peer, budget)
 		if err := conn.SetReadDeadline(time.Now().Add(l.g.cfg.LinkTimeout)); err != nil {
 			return err
 		}
 		f, err := readFrame(conn, l.g.cfg.MaxMessageBytes)
 		if err != nil {
 			if errors.Is(err, errFrame) {
-				l.g.metrics.refuse(refuseMalformed)
+				l.g.metrics.refuse(reasonOf(err))
 			}
 			return fmt.Errorf("reading from %s: %w", l.peer, err)
 		}
+		l.g.hold(l.peer, l.budget, len(f.body))
 		now := l.g.now()
 		l.answered(now)
 		held := d.delay(f.sent, now-start)

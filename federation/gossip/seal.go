@@ -283,11 +283,11 @@ func encodeChain(ders [][]byte) []byte {
 
 func decodeChain(data []byte) ([][]byte, error) {
 	if len(data) > maxChainBytes {
-		return nil, fmt.Errorf("%w: certificate chain of %d bytes", errMalformed, len(data))
+		return nil, fmt.Errorf("%w: %w: certificate chain of %d bytes, at most %d", errMalformed, errOversized, len(data), maxChainBytes)
 	}
 	r := reader{data: data}
 	var out [][]byte
-	for len(r.data) > 0 && !r.bad {
+	for len(r.data) > 0 && !r.bad && len(out) <= maxChainCerts {
 		out = append(out, r.take(int(r.u16())))
 	}
 	if r.bad || len(out) == 0 || len(out) > maxChainCerts || len(out[0]) == 0 {

@@ -129,8 +129,17 @@ func newSeat(t *testing.T, ca *identitytest.CA, c federation.ClusterName) *seat 
 	cfg.ProbeInterval, cfg.ProbeTimeout = 200*time.Millisecond, 150*time.Millisecond
 	cfg.HeartbeatInterval, cfg.LinkTimeout = 200*time.Millisecond, time.Second
 	cfg.ExchangeInterval = 500 * time.Millisecond
-	s.Gossip, err = New(cfg, Deps{
-		Listener: s.plug, Metrics: s.metrics, Dial: s.plug.dial,
+	s.Gossip, err = New(cfg, seatDeps(source, s.plug, s.metrics))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// seatDeps are what the engine gives a seat.
+func seatDeps(source *identity.Source, p *plug, metrics *prometheus.Registry) Deps {
+	return Deps{
+		Listener: p, Metrics: metrics, Dial: p.dial,
 		Certificate: certificate(source), VerifyChain: verifyChain(source),
 		ServerTLS: source.ServerConfig(operators(func(federation.ClusterName) bool { return true }), federation.ALPNGossip),
 		ClientTLS: func(peer federation.ClusterName) *tls.Config { return clientTLS(source, peer) },
@@ -138,11 +147,7 @@ func newSeat(t *testing.T, ca *identitytest.CA, c federation.ClusterName) *seat 
 			id, err := identity.PeerID(cs)
 			return id.Cluster, err
 		},
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	return s
 }
 
 // federate makes all seats each other's peers and runs them.
@@ -190,13 +195,19 @@ func (s *seat) hears(t *testing.T, of federation.ClusterName, ready uint32) {
 
 func (s *seat) refusals(t *testing.T, reason string) float64 {
 	t.Helper()
+	return s.counted(t, "causeway_gossip_refused_total", reason)
+}
+
+// counted is a counter's value for its first label.
+func (s *seat) counted(t *testing.T, name, label string) float64 {
+	t.Helper()
 	families, err := s.metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "causeway_gossip_refused_total" && m.GetLabel()[0].GetValue() == reason {
+			if f.GetName() == name && m.GetLabel()[0].GetValue() == label {
 				return m.GetCounter().GetValue()
 			}
 		}

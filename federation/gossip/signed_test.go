@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"net"
 	"syscall"
@@ -384,35 +383,20 @@ func cpu(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// FAULTS row 20: a member that sends as fast as it can is read at its budget's pace,
-// and the others are heard meanwhile.
+// FAULTS row 20: a member that sends as fast as it can, on as many connections as it
+// likes, is read at its budget's pace, and the others are heard meanwhile.
 func TestFloodIsReadAtItsSendersBudget(t *testing.T) {
 	ca := identitytest.NewCA(t, testDomain)
 	east, west := newSeat(t, ca, "us-east"), newSeat(t, ca, "us-west")
 	federate(t, east, west)
 	west.SetPeers(map[federation.ClusterName][]string{"us-east": {east.address}, "eu-west": nil})
 	mallory := newLiar(t, ca, "eu-west", "us-west")
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	began := time.Now() // its budget begins later
-	conn, err := tls.Dial("tcp", west.address, mallory.conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = conn.Write(preamble(kindLink))
-	_, _ = conn.Write(append(hello(), mallory.key()...))
 	wrong := mallory.seal(t, down(1, 1))
 	wrong[20]++
-	go func() {
-		defer close(done)
-		burst := bytes.Repeat(batchFrame(wrong), 64)
-		for ctx.Err() == nil {
-			if _, err := conn.Write(burst); err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { cancel(); _ = conn.Close(); <-done })
+	began := time.Now() // its budget begins later
+	for range 4 {
+		mallory.floods(t, west.address, bytes.Repeat(batchFrame(wrong), 64))
+	}
 	burst := float64(west.cfg.FrameBurst)
 	await(t, "the burst to be used up", func() bool { return west.refusals(t, refuseSignature) >= burst+1000 })
 	used, from := cpu(t), time.Now()
@@ -430,14 +414,48 @@ func TestFloodIsReadAtItsSendersBudget(t *testing.T) {
 	}
 }
 
-func TestBucketGivesItsRate(t *testing.T) {
-	b := bucket{rate: 100, burst: 10, level: 10}
-	now, n := time.Duration(0), 0
-	for ; now < 10*time.Second; n++ {
-		now += b.take(now)
+// floods opens a link and writes the same frames on it again and again, until the test ends.
+func (l liar) floods(t *testing.T, address string, frames []byte) {
+	t.Helper()
+	conn, err := tls.Dial("tcp", address, l.conf)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n < 1000 || n > 1020 {
-		t.Errorf("%d in 10 s", n)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = conn.Write(preamble(kindLink))
+		_, err := conn.Write(append(hello(), l.key()...))
+		for err == nil {
+			_, err = conn.Write(frames)
+		}
+	}()
+	t.Cleanup(func() { _ = conn.NetConn().Close(); <-done })
+}
+
+func TestBucketGivesItsRate(t *testing.T) {
+	for size, want := range map[int]int{0: 1000, tokenBytes - 1: 1000, tokenBytes: 500, 9 * tokenBytes: 100} {
+		b := bucket{rate: 100, burst: 10, level: 10}
+		now, n := time.Duration(0), 0
+		for ; now < 10*time.Second; n++ {
+			now += b.take(size, now)
+		}
+		if n < want || n > want+20 {
+			t.Errorf("%d of %d bytes in 10 s, want %d", n, size, want)
+		}
+	}
+}
+
+// Who is no peer any more leaves no budget behind, and who comes again has the old one.
+func TestBudgetOutlivesConnectionsAndGoesWithThePeer(t *testing.T) {
+	g, _ := alone(t)
+	b := g.budget("b")
+	if g.budget("b") != b || g.budget("c") == b {
+		t.Error("a budget is not its peer's alone, or another one each time")
+	}
+	g.SetPeers(map[federation.ClusterName][]string{"c": nil})
+	if g.budget("b") == b {
+		t.Error("a former peer's budget is kept")
 	}
 }
 
@@ -455,7 +473,7 @@ func TestFramesOfSignedGossipAreThoseOfTheFixtures(t *testing.T) {
 		t.Errorf("hello %+v, %v", got, err)
 	}
 	for name, want := range signedPayloads() {
-		got, err := decodeBatch(wiretest.Same(t, name, want.payload()), testBounds.services)
+		got, err := decodeItems(wiretest.Same(t, name, want.payload()), testBounds.services)
 		if d := cmp.Diff(want, got); err != nil || d != "" {
 			t.Errorf("%s: %v\n%s", name, err, d)
 		}

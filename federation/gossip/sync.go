@@ -70,6 +70,10 @@ func reasonOf(err error) string {
 		return refuseKey
 	case errors.Is(err, errTooManyServices):
 		return refuseServices
+	case errors.Is(err, errTooManyClusters):
+		return refuseClusters
+	case errors.Is(err, errOversized):
+		return refuseOversized
 	}
 	return refuseMalformed
 }
@@ -112,7 +116,7 @@ func (t *talk) takeBatch(body []byte, held time.Duration) error {
 	g := t.g
 	age, sealed, err := splitBatch(body)
 	if err != nil {
-		g.metrics.refuse(refuseMalformed)
+		g.metrics.refuse(reasonOf(err))
 		return nil
 	}
 	now := g.now()
@@ -257,7 +261,7 @@ func (t *talk) compare(body []byte) error {
 	g := t.g
 	theirs, err := decodeHoldings(body, g.limit)
 	if err != nil {
-		g.metrics.refuse(refuseMalformed)
+		g.metrics.refuse(reasonOf(err))
 		return nil
 	}
 	var lack []holding
@@ -281,7 +285,7 @@ func (t *talk) compare(body []byte) error {
 func (t *talk) supply(body []byte) error {
 	theirs, err := decodeHoldings(body, t.g.limit)
 	if err != nil {
-		t.g.metrics.refuse(refuseMalformed)
+		t.g.metrics.refuse(reasonOf(err))
 		return nil
 	}
 	return t.send(theirs)

@@ -23,7 +23,7 @@ func (g *Gossip) unsignedHolds(c federation.ClusterName) bool {
 func (g *Gossip) receiveUnsigned(body []byte, from federation.ClusterName, held time.Duration) (kind byte, answer []byte) {
 	statements, err := decode(body, g.limit)
 	if err != nil {
-		g.metrics.refuse(refuseMalformed)
+		g.metrics.refuse(reasonOf(err))
 		g.log.Debug("refusing gossip message", "cluster", from, "error", err)
 		return 0, nil
 	}
@@ -69,7 +69,7 @@ func (g *Gossip) mergeUnsigned(s statement) (kind byte, answer []byte) {
 func (g *Gossip) returned(body []byte) {
 	statements, err := decode(body, g.limit)
 	if err != nil {
-		g.metrics.refuse(refuseMalformed)
+		g.metrics.refuse(reasonOf(err))
 		return
 	}
 	g.mu.Lock()

@@ -125,7 +125,7 @@ func (v *volume) file(f *filed) (changed, ok bool) {
 		v.size += len(f.sealed)
 		changed = v.list(f)
 	}
-	f.batch.Items = nil // listed now; what is passed on is sealed
+	f.batch.Items, f.batch.Packed = nil, packed{} // listed now; what is passed on is sealed
 	if seq > v.newest {
 		v.newest, v.ticks, v.knot, v.heard = seq, 0, f.batch.End, f.made
 	}
@@ -135,7 +135,7 @@ func (v *volume) file(f *filed) (changed, ok bool) {
 
 // unlisted counts the service ports that a batch would add.
 func (v *volume) unlisted(f *filed) (n int) {
-	for _, i := range f.batch.Items {
+	for i := range f.batch.each() {
 		if _, held := v.listed[i.Port]; !held {
 			n++
 		}
@@ -145,7 +145,7 @@ func (v *volume) unlisted(f *filed) (n int) {
 
 // list shows what a batch says, where nothing newer has been said.
 func (v *volume) list(f *filed) (changed bool) {
-	for _, i := range f.batch.Items {
+	for i := range f.batch.each() {
 		old, held := v.listed[i.Port]
 		if held && old.version.Sequence > f.batch.Version.Sequence {
 			continue
@@ -169,8 +169,8 @@ func (v *volume) replace(f *filed) (changed bool) {
 			v.size += len(d.sealed)
 		}
 	}
-	in := make(map[federation.ServicePort]bool, len(f.batch.Items))
-	for _, i := range f.batch.Items {
+	in := make(map[federation.ServicePort]bool, f.batch.count())
+	for i := range f.batch.each() {
 		in[i.Port] = true
 	}
 	for p, l := range v.listed {
