@@ -75,6 +75,9 @@ func (s *Standing) count(p federation.Policy, r federation.Rollout, members map[
 		all = reached(*p.Rollout, r.Wave, members)
 	}
 	there, behind, absent := roll(all, presence, owed(p, r))
+	if s.Reason == ReasonCompleted { // a record says so only after all that are present have
+		there, behind = append(there, behind...), nil
+	}
 	s.Waiting, s.Absent = behind, absent
 	if s.Phase != federation.RolloutRolledBack {
 		s.Updated = len(there)
