@@ -18,9 +18,13 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/causeway-mesh/causeway/controllers"
+	"github.com/causeway-mesh/causeway/controllers/memory"
 	"github.com/causeway-mesh/causeway/federation/engine"
 	"github.com/causeway-mesh/causeway/federation/identity"
+	"github.com/causeway-mesh/causeway/federation/policystore"
 	"github.com/causeway-mesh/causeway/federation/routefeed"
 	"github.com/causeway-mesh/causeway/federation/routing"
 )
@@ -98,6 +102,7 @@ func newOperator(o *options, log *slog.Logger, config *rest.Config) *operator {
 		Publish:    func(t routing.Table) { op.feed.Publish(t) },
 		Silence:    func() { op.feed.Silence() },
 		Superseded: op.outrunBy,
+		Memory:     op.memory(),
 		Log:        log, Metrics: op.metrics,
 	})
 	unknown := prometheus.NewCounter(prometheus.CounterOpts{
@@ -110,6 +115,16 @@ func newOperator(o *options, log *slog.Logger, config *rest.Config) *operator {
 		OnReport:  op.engine.OnReport, OnGone: op.engine.OnGone, Log: log.With("room", "routefeed"),
 	})
 	return op
+}
+
+// memory is where the policy store's client keeps what it knows; nil if it cannot be.
+func (op *operator) memory() policystore.Memory {
+	c, err := client.New(op.rest, client.Options{Scheme: controllers.Scheme()})
+	if err != nil {
+		op.log.Error("what the policy store says will not be kept beyond this process", "error", err)
+		return nil
+	}
+	return memory.New(c, op.options.namespace)
 }
 
 // ownGateway admits the gateways of this cluster and nobody else to the feed.

@@ -58,8 +58,10 @@ type Deps struct {
 	Silence func()
 	// Superseded is called once when a peer proves a newer epoch of our cluster.
 	Superseded func(epoch uint64)
-	Log        *slog.Logger
-	Metrics    prometheus.Registerer
+	// Memory keeps what the store said beyond the process; nil is none.
+	Memory  policystore.Memory
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
 }
 
 // Engine is an operator's core. See the package comment.
@@ -83,19 +85,21 @@ type Engine struct {
 	measured             measurement
 	records              map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord // of the last round
 	synced               bool
-	left                 bool // there is no federation: nothing that came of one counts any more
-	seat                 *seatPart
-	seatErr              string
-	follow               *followPart // while not leading, and after it until the seat has taken its book
-	gateways             map[string]*gateway
-	local                map[federation.ServiceName]map[uint16]PortEndpoints
-	egress               map[federation.ServicePort]EgressPort
-	verdicts             map[federation.ClusterName]liveness.Held
-	prev                 routing.State
-	decided              decided
-	table                routing.Table
-	sequence             uint64
-	since                time.Duration // when we began to lead
+	// informed: state is the store\'s, of now or kept by an earlier process.
+	informed bool
+	left     bool // there is no federation: nothing that came of one counts any more
+	seat     *seatPart
+	seatErr  string
+	follow   *followPart // while not leading, and after it until the seat has taken its book
+	gateways map[string]*gateway
+	local    map[federation.ServiceName]map[uint16]PortEndpoints
+	egress   map[federation.ServicePort]EgressPort
+	verdicts map[federation.ClusterName]liveness.Held
+	prev     routing.State
+	decided  decided
+	table    routing.Table
+	sequence uint64
+	since    time.Duration // when we began to lead
 	// configured is when the settings in force first named their cluster.
 	configured time.Duration
 	// apiServerLost is what SetAPIServer said last; the registration says it to others.
@@ -222,7 +226,7 @@ func (e *Engine) Unconfigure() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.settings != nil {
-		e.state, e.held, e.synced = policystore.State{}, nil, false
+		e.state, e.held, e.synced, e.informed = policystore.State{}, nil, false, false
 	}
 	e.settings, e.left = nil, true
 	e.touch()

@@ -78,7 +78,7 @@ func ready(t *testing.T) *rig {
 func TestNoTableBeforeTheFactsAreComplete(t *testing.T) {
 	for name, leaveOut := range map[string]func(*rig){
 		"not leading":        func(r *rig) { r.epoch = 0 },
-		"store not read":     func(r *rig) { r.synced = false },
+		"store not read":     func(r *rig) { r.synced, r.informed = false, false },
 		"no allotment":       func(r *rig) { r.egress = nil },
 		"endpoints not seen": func(r *rig) { r.RemoveEndpoints(checkout) },
 		"not configured":     func(r *rig) { r.settings = nil },
@@ -264,7 +264,7 @@ func TestLeftFederationIsKnownToExportNothingUntilTheNextOneIsRead(t *testing.T)
 
 func TestWithoutAFederationNothingIsExportedAnywhere(t *testing.T) {
 	r := ready(t)
-	r.settings, r.synced, r.state = nil, false, policystore.State{} // as after a restart
+	r.settings, r.synced, r.informed, r.state = nil, false, false, policystore.State{} // as after a restart
 	r.round()
 	if r.View().StoreSynced {
 		t.Fatal("a restarted operator acts before it knows whether there is a federation")
@@ -385,5 +385,30 @@ func TestSubscribersHearMaterialChangesOnly(t *testing.T) {
 	case <-changed:
 		t.Error("a round without a change was told")
 	default:
+	}
+}
+
+func TestWhatWasKeptIsRoutedByAndDeletesNothing(t *testing.T) {
+	r := newRig(t)
+	r.Lead(7)
+	if err := r.Configure(settings()); err != nil {
+		t.Fatal(err)
+	}
+	kept := state()
+	kept.Kept = true
+	r.onState(kept)
+	r.SetEgressPorts(map[federation.ServicePort]EgressPort{port: {Port: 20000}})
+	r.SetEndpoints(checkout, map[uint16]PortEndpoints{80: {Ready: []string{"10.0.1.1:8080"}, Total: 2}})
+	r.round()
+	if v := r.View(); len(r.tables) != 1 || v.StoreSynced || len(v.Members) != 2 {
+		t.Fatalf("%d tables, synced %t, %d members", len(r.tables), v.StoreSynced, len(v.Members))
+	}
+	newer := state()
+	delete(newer.Members, "us-west")
+	r.onState(newer)
+	r.onState(kept)
+	r.round()
+	if v := r.View(); !v.StoreSynced || len(v.Members) != 1 {
+		t.Errorf("after the store was read: synced %t, %d members", v.StoreSynced, len(v.Members))
 	}
 }

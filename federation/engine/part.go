@@ -85,7 +85,7 @@ func (e *Engine) parts(ctx context.Context) {
 // The store tells, and is waited for as long as for endpoints; an earlier seat under a
 // name that is another cluster's would speak for that one, and be told so by everybody.
 func (e *Engine) seatable() bool {
-	return e.conflict() == "" && (e.synced || e.now()-e.configured > e.cfg.LoadTimeout)
+	return e.conflict() == "" && (e.informed || e.now()-e.configured > e.cfg.LoadTimeout)
 }
 
 // outdated takes the parts off that have to stop.
@@ -137,7 +137,7 @@ func (e *Engine) startStore(ctx context.Context) {
 	store, err := policystore.New(cfg, policystore.Deps{
 		Log: e.deps.Log.With("room", "policystore"), Metrics: registry,
 		Certificate: e.certificate(), VerifyChain: e.deps.Identity.VerifyRested, TrustChanged: e.deps.Identity.Changed, Domain: e.domain,
-		OnChange: func(s policystore.State) { e.onStateOf(part, s) },
+		Memory: e.deps.Memory, OnChange: func(s policystore.State) { e.onStateOf(part, s) },
 	})
 	if err != nil {
 		e.register.failure = err.Error()
@@ -172,7 +172,11 @@ func (e *Engine) onState(s policystore.State) {
 	if e.settings == nil {
 		return // the client of a federation that was left, on its way out
 	}
-	e.state, e.synced = s, true
+	if s.Kept && e.informed {
+		return // what we hold is newer
+	}
+	e.state, e.informed = s, true
+	e.synced = e.synced || !s.Kept
 	e.hold()
 	e.touch()
 }

@@ -63,7 +63,7 @@ func (e *Engine) round() {
 
 // compute makes the table and publishes it if it is a new one.
 func (e *Engine) compute(know knowledge, now time.Duration) map[federation.ServicePort]routing.Decision {
-	if e.settings == nil || !e.synced {
+	if e.settings == nil || !e.informed {
 		e.decided = decided{}
 		return nil
 	}
@@ -98,7 +98,7 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 // earlier would tell peers and gateways that nothing is ready. It waits at most
 // LoadTimeout for a service whose endpoints never come.
 func (e *Engine) loaded(now time.Duration) bool {
-	if !e.synced || e.settings == nil {
+	if !e.informed || e.settings == nil {
 		return false
 	}
 	if now-e.since > e.cfg.LoadTimeout {

@@ -106,6 +106,9 @@ type Deps struct {
 	// Domain is the trust domain in which a cluster must sign, if that is known without
 	// its registration; false takes what the registration says. Optional.
 	Domain func(federation.ClusterName) (federation.TrustDomain, bool)
+	// Memory outlives the process. Optional: without it a client knows nothing until it
+	// has read the store.
+	Memory Memory
 	// OnChange gets each new State, one call at a time; it must not block for long.
 	// Optional.
 	OnChange func(State)

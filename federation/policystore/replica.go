@@ -27,6 +27,7 @@ type replica struct {
 	policies map[string]federation.Policy
 	rollouts map[string]federation.Rollout
 	presence map[string]federation.Presence
+	raw      map[string]item // of what is not presence
 }
 
 // held is what we know of a value beside its content.
@@ -39,7 +40,7 @@ func newReplica(k keys, n *notary) *replica {
 	return &replica{
 		keys: k, notary: n, held: map[string]held{}, members: map[string]federation.Member{}, exports: map[string]federation.Export{},
 		policies: map[string]federation.Policy{}, rollouts: map[string]federation.Rollout{},
-		presence: map[string]federation.Presence{},
+		presence: map[string]federation.Presence{}, raw: map[string]item{},
 	}
 }
 
@@ -113,11 +114,15 @@ func (r *replica) put(o opened) error {
 		r.presence[o.key] = p
 	}
 	r.held[o.key] = o.held
+	if o.at.kind != "presence" {
+		r.raw[o.key] = o.item
+	}
 	return nil
 }
 
 func (r *replica) remove(key string) {
 	delete(r.held, key)
+	delete(r.raw, key)
 	delete(r.members, key)
 	delete(r.exports, key)
 	delete(r.policies, key)
@@ -129,6 +134,7 @@ func (r *replica) remove(key string) {
 func (r *replica) retain(listed map[string]bool) {
 	gone := func(key string) bool { return !listed[key] }
 	maps.DeleteFunc(r.held, func(k string, _ held) bool { return gone(k) })
+	maps.DeleteFunc(r.raw, func(k string, _ item) bool { return gone(k) })
 	maps.DeleteFunc(r.members, func(k string, _ federation.Member) bool { return gone(k) })
 	maps.DeleteFunc(r.exports, func(k string, _ federation.Export) bool { return gone(k) })
 	maps.DeleteFunc(r.policies, func(k string, _ federation.Policy) bool { return gone(k) })

@@ -17,6 +17,9 @@ type State struct {
 	// losing the store takes nobody out.
 	Presence map[federation.ClusterName]federation.Presence
 	Revision uint64
+	// Kept: it was not read from the store, but kept by an earlier process; what has
+	// changed since is not known. Nothing may be deleted for its sake.
+	Kept bool
 	// ContentRevision is the revision of the last change that is not presence, or of the
 	// last full read. A State that differs from the one before in Presence alone has the
 	// same; nothing but presence has to be computed anew then. Such States come at most
@@ -49,8 +52,9 @@ type Status struct {
 	Message   string
 	// Revision is the State's.
 	Revision uint64
-	// Age is the time since the store last proved that the State is current; 0 and
-	// Synced false before the first full read.
+	// Age is the time since the store last proved that the State is current, to an earlier
+	// process if the State was kept by one; 0 before there is a State. Synced is false
+	// before the first full read.
 	Age    time.Duration
 	Synced bool
 	// Known is for Config.Known of the next process. It changes with each revision.

@@ -38,6 +38,8 @@ type Store struct {
 	// stir wakes the keeper of presence, which receives. Nobody closes it; a full one
 	// has been stirred already.
 	stir chan struct{}
+	// pictures are asked for by the keeper of the memory; who follows the watch answers.
+	pictures chan chan keptValue
 
 	mu       sync.Mutex // guards all below
 	client   *clientv3.Client
@@ -47,10 +49,12 @@ type Store struct {
 	message  string
 	synced   bool
 	proof    time.Time // monotonic; when the store last proved that state is current
-	known    memory
-	barred   error               // why nothing may be written now; nil is nothing
-	noSpace  bool                // the store takes no writes
-	said     federation.Presence // what SetPresence was last called with
+	// keptProof is proof's wall time in an earlier process, of a state that was kept.
+	keptProof time.Time
+	known     memory
+	barred    error               // why nothing may be written now; nil is nothing
+	noSpace   bool                // the store takes no writes
+	said      federation.Presence // what SetPresence was last called with
 }
 
 // New checks the configuration and starts nothing.
@@ -71,7 +75,7 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	s := &Store{
 		cfg: cfg, deps: deps, log: deps.Log, keys: newKeys(cfg.Federation), notary: newNotary(cfg, deps), refused: map[string]uint64{},
 		reason: NotSynced, message: "The policy store has not been read yet.",
-		stir: make(chan struct{}, 1),
+		stir: make(chan struct{}, 1), pictures: make(chan chan keptValue),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -97,13 +101,14 @@ func (s *Store) Run(ctx context.Context) error {
 		return fmt.Errorf("policy store client: %w", err)
 	}
 	s.setClient(client)
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		s.keepPresence(ctx, client)
-	}()
+	var kept sync.WaitGroup
+	if s.deps.Memory != nil {
+		s.recollect(ctx)
+		kept.Go(func() { s.remember(ctx) })
+	}
+	kept.Go(func() { s.keepPresence(ctx, client) })
 	defer func() {
-		<-kept
+		kept.Wait()
 		s.setClient(nil)
 		_ = client.Close()
 	}()
@@ -194,8 +199,11 @@ func (s *Store) Status() Status {
 	if st.Connected && s.noSpace {
 		st.Reason, st.Message = NoSpace, s.noSpaceMessage()
 	}
-	if s.synced {
+	switch {
+	case s.synced:
 		st.Age = time.Since(s.proof)
+	case s.state.Kept:
+		st.Age = max(0, time.Since(s.keptProof))
 	}
 	return st
 }

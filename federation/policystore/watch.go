@@ -161,6 +161,8 @@ func (s *Store) follow(ctx context.Context, client *clientv3.Client) error {
 			return err
 		case <-s.trust:
 			return errTrust
+		case answer := <-s.pictures:
+			answer <- s.keep()
 		case pending = <-heads:
 		case resp, ok := <-events:
 			if !ok {
