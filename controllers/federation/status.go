@@ -35,7 +35,7 @@ func storeFinding(v *engine.View) finding {
 	switch {
 	case !v.Configured:
 		return finding{reason: api.ReasonNotConfigured, message: "the settings are on their way"}
-	case v.Store.Connected && v.StoreSynced:
+	case v.Store.Connected && v.StoreSynced && v.Store.Reason != api.ReasonNoSpace:
 		return finding{ok: true, reason: api.ReasonConnected, message: "the policy store answers"}
 	case v.Store.Reason == "Connected" || v.Store.Reason == "NotSynced":
 		return finding{pending: true, reason: api.ReasonPending, message: "the policy store is being read"}
@@ -128,7 +128,7 @@ func (c *Controller) members(f *api.MeshFederation, v *engine.View) {
 	for _, m := range f.Status.Members {
 		old[m.Name] = m
 	}
-	if v.StoreSynced {
+	if v.StoreSynced || len(v.Members) > 0 { // or what was kept of them
 		f.Status.MemberCount, f.Status.StoreRevision = int32(len(v.Members)), int64(v.Store.Revision)
 		f.Status.Members = nil
 	}

@@ -35,6 +35,8 @@ func TestWhatTheEngineSeesIsToldByItsDocumentedReason(t *testing.T) {
 	}{
 		"store: no settings yet":   {storeFinding, engine.View{}, say{Reason: api.ReasonNotConfigured}},
 		"store: away":              {storeFinding, engine.View{Configured: true, Store: engine.StoreStatus{Reason: "Unreachable"}}, say{Reason: api.ReasonUnreachable}},
+		"store: went back":         {storeFinding, engine.View{Configured: true, Store: engine.StoreStatus{Reason: "Rewound"}}, say{Reason: api.ReasonRewound}},
+		"store: full":              {storeFinding, engine.View{Configured: true, StoreSynced: true, Store: engine.StoreStatus{Connected: true, Reason: "NoSpace"}}, say{Reason: api.ReasonNoSpace}},
 		"store: distrusted":        {storeFinding, engine.View{Configured: true, Store: engine.StoreStatus{Reason: "Untrusted"}}, say{Reason: api.ReasonUntrusted}},
 		"store: lets us not in":    {storeFinding, engine.View{Configured: true, Store: engine.StoreStatus{Reason: "Forbidden"}}, say{Reason: api.ReasonUntrusted}},
 		"store: being read":        {storeFinding, engine.View{Configured: true, Store: engine.StoreStatus{Reason: "NotSynced"}}, say{Pending: true, Reason: api.ReasonPending}},

@@ -91,7 +91,7 @@ func (m *Mesh) openStore(ctx context.Context) error {
 		return m.reachUserStore()
 	}
 	m.Step("policy store: causeway-operator store, mTLS under a CA of its own")
-	return m.startStore(ctx)
+	return m.StartStore(ctx)
 }
 
 // join applies the cluster's MeshFederation.
@@ -156,7 +156,9 @@ func (m *Mesh) Await(ctx context.Context, c *testbed.Cluster, object, condition 
 	return nil
 }
 
-func (m *Mesh) startStore(ctx context.Context) error {
+// StartStore starts the policy store on the data that an earlier one has left, and waits
+// until it takes connections.
+func (m *Mesh) StartStore(ctx context.Context) error {
 	addr := m.World.Store.Addr(0, 1)
 	pair, err := m.storeCA.Issue(testbed.Subject{CommonName: "policy-store", DNSNames: []string{"policy-store"}, Addrs: addrs(addr)})
 	if err != nil {
@@ -202,7 +204,7 @@ func (m *Mesh) installCluster(ctx, bounded context.Context, c *testbed.Cluster) 
 		return err
 	}
 	for n := 1; n <= Replicas; n++ {
-		if err := m.startOperator(bounded, c, n); err != nil {
+		if err := m.StartOperator(bounded, c, n); err != nil {
 			return err
 		}
 		if err := m.startGateway(ctx, bounded, c, n); err != nil {

@@ -23,6 +23,7 @@ func TestPolicy(t *testing.T) {
 	t.Run("a change comes in waves and holds everywhere at the end", s.waves)
 	t.Run("a wave that a gate stops is taken back everywhere", s.gateFails)
 	t.Run("undo brings back an earlier version at once", s.undoes)
+	t.Run("operators that restart while the store is away route and fail over", s.losesStore)
 }
 
 // policy is checkout's in its own cluster.
@@ -193,4 +194,59 @@ func (s *scene) undoes(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// losesStore kills the store and both operators of a cluster; the new ones know nothing
+// but what was kept, and then a region dies.
+func (s *scene) losesStore(t *testing.T) {
+	const cluster = "eu-west"
+	c := s.world.Clusters[cluster]
+	s.Store.Kill()
+	for n, pod := range s.Operators[cluster] {
+		pod.Process.Kill()
+		s.kubectl(t, cluster, "-n", "causeway-system", "delete", "pod", pod.Spec.Name, "--grace-period=0", "--force")
+		if err := s.StartOperator(t.Context(), c, n+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown := func() api.MeshFederation {
+		var f api.MeshFederation
+		if err := json.Unmarshal([]byte(s.kubectl(t, cluster, "get", "meshfederation", "demo", "-o", "json")), &f); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	eventually(t, time.Minute, func() string {
+		out, err := s.ctl(t, cluster, "explain", "shop/checkout")
+		if err != nil || !strings.Contains(out, "us-east") || !strings.Contains(out, "us-west") || strings.Contains(out, "Unknown") {
+			return fmt.Sprintf("explain: %v\n%s", err, out)
+		}
+		return ""
+	})
+	if f := shown(); f.Status.MemberCount != 3 {
+		t.Errorf("the status tells of %d members", f.Status.MemberCount)
+	}
+	s.awaitReason(t, cluster, "PolicyStoreReady", "Unreachable")
+	results, fault := s.under(t, 5*time.Second, func() {
+		if err := s.world.Clusters["us-east"].Isolate(true); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if fresh, _ := newFailures(results, fault); len(fresh) > 0 {
+		t.Errorf("after a region died, with the store away and new operators, %d requests on new connections failed: %v", len(fresh), fresh[0].Err)
+	}
+	eventually(t, 20*time.Second, func() string {
+		out, err := s.ctl(t, cluster, "status")
+		if err != nil || !strings.Contains(out, "ClusterDown") {
+			return fmt.Sprintf("status: %v\n%s", err, out)
+		}
+		return ""
+	})
+	if err := s.world.Clusters["us-east"].Isolate(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.StartStore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitReason(t, cluster, "PolicyStoreReady", "Connected")
 }

@@ -26,7 +26,9 @@ func labels(app string) map[string]string {
 	return map[string]string{"app.kubernetes.io/name": app, "app.kubernetes.io/part-of": "causeway"}
 }
 
-func (m *Mesh) startOperator(ctx context.Context, c *testbed.Cluster, n int) error {
+// StartOperator starts a cluster's n-th operator, from 1, whose Pod must not exist; it
+// takes the place of one that has ended.
+func (m *Mesh) StartOperator(ctx context.Context, c *testbed.Cluster, n int) error {
 	kubeconfig, err := c.Kubeconfig(testbed.ServiceAccount(Namespace, "causeway-operator"))
 	if err != nil {
 		return err

@@ -56,7 +56,11 @@ func writeKubeconfig(cfg *clientcmdapi.Config, path string) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", path, err)
 	}
-	return writePrivate(path, b)
+	fresh := path + ".new" // whoever reads path meanwhile must not find half of it
+	if err := writePrivate(fresh, b); err != nil {
+		return err
+	}
+	return os.Rename(fresh, path)
 }
 
 // MergedKubeconfig is the path of the kubeconfig with one context per cluster, named

@@ -91,7 +91,7 @@ const (
 
 	// ConditionPolicyStoreReady: the policy store answers.
 	// True: Connected. False: SecretNotFound, SecretInvalid, Unreachable, Untrusted,
-	// NotConfigured.
+	// Rewound, NoSpace, NotConfigured.
 	ConditionPolicyStoreReady = "PolicyStoreReady"
 
 	// ConditionGossipReady: this cluster takes part in the gossip.
@@ -148,6 +148,11 @@ const (
 	// ReasonUntrusted: an endpoint's certificate is not from the ca.crt given, or the
 	// store refused ours.
 	ReasonUntrusted = "Untrusted"
+	// ReasonRewound: the store went back, or is another one than before. Nothing of it is
+	// followed until a person says `causewayctl store accept`.
+	ReasonRewound = "Rewound"
+	// ReasonNoSpace: the store's quota is used up; it is read, and takes no changes.
+	ReasonNoSpace = "NoSpace"
 	// ReasonNoIdentity: of GossipReady: waits for the certificates.
 	ReasonNoIdentity = "NoIdentity"
 	// ReasonNotConfigured: nothing has been configured yet.
