@@ -65,14 +65,27 @@ func (e *Egress) serve(ctx context.Context, c *net.TCPConn, sp federation.Servic
 		e.deps.Recorder.Ports().Take(sp)
 		defer e.deps.Recorder.Ports().Give(sp)
 	}
-	rec.Sent, rec.Received, rec.Err = e.relay(c, up, first)
+	rec.Sent, rec.Received, rec.Err = e.relay(ctx, c, up, first)
 	if rec.Err != nil {
 		rec.Outcome = "reset"
 	}
 }
 
-// relay sends what is kept of the early bytes, then carries both directions.
-func (e *Egress) relay(c *net.TCPConn, up upstream, first *early) (sent, received int64, err error) {
+// cut ends what has accepted the client, however long that would go on by itself.
+func (up upstream) cut() {
+	if up.endpoint != nil {
+		tunnel.Reset(up.endpoint)
+		return
+	}
+	up.stream.Abort()
+}
+
+// relay sends what is kept of the early bytes, then carries both directions, until ctx
+// ends at the latest: a client that has said all it has to say is not read any more, so
+// that its reset alone would leave an upstream that never ends.
+func (e *Egress) relay(ctx context.Context, c *net.TCPConn, up upstream, first *early) (sent, received int64, err error) {
+	stop := context.AfterFunc(ctx, up.cut)
+	defer stop()
 	var rest []byte
 	if first != nil {
 		rest, _ = first.from(up.earlySent)
