@@ -29,6 +29,7 @@ type Gateway struct {
 	start    time.Time
 	table    atomic.Pointer[routing.Table] // never nil
 	applying sync.Mutex                    // feeds of several operators take turns
+	heating  sync.Mutex                    // held by heat
 	obeyed   feeder
 	tunnels  *tunnel.Metrics
 	paths    *tunnel.Set

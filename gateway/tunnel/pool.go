@@ -227,15 +227,19 @@ func (p *Path) fill(ctx context.Context) {
 	defer decay.Stop()
 	p.ask()
 	for {
+		probe, sink := keepalive.C, decay.C
+		if p.quiet() {
+			probe, sink = nil, nil // hundreds of cold paths do not wake up for nothing
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.retired:
 			p.finish(ctx, keepalive.C)
 			return
-		case <-keepalive.C:
+		case <-probe:
 			p.probeAll()
-		case <-decay.C:
+		case <-sink:
 			p.decay()
 		case <-p.need:
 			p.topUp(ctx)
@@ -250,6 +254,7 @@ func (p *Path) topUp(ctx context.Context) {
 	if p.state == routing.PathDown || p.draining {
 		return
 	}
+	p.target = max(p.target, p.warm(p.deps.Now()))
 	for len(p.idle)+p.dialing < p.target && p.dialing < maxDialing && p.dialled < p.cfg.MaxTunnels {
 		p.dialing++
 		p.work.Go(func() { p.dialWarm(ctx) })
@@ -270,10 +275,11 @@ func (p *Path) dialWarm(ctx context.Context) {
 	p.ask()
 }
 
-// decay forgets old demand, and closes the idle tunnel that was used least lately.
+// decay forgets old demand, and that a path was wanted, and closes the idle tunnel that
+// was used least lately.
 func (p *Path) decay() {
 	p.mu.Lock()
-	if p.target > p.cfg.Warm {
+	if p.target > p.warm(p.deps.Now()) {
 		p.target--
 	}
 	var extra *Tunnel
