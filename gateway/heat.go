@@ -6,8 +6,8 @@ import (
 	"github.com/causeway-mesh/causeway/gateway/tunnel"
 )
 
-// heat tells the paths what traffic wants them for. Paths that change at the same moment
-// take turns, so that the last word is said with the last state in view.
+// heat tells the paths what traffic wants them for. A table and paths that change at the
+// same moment take turns, so that the last word is said with the last state in view.
 func (g *Gateway) heat() {
 	g.heating.Lock()
 	defer g.heating.Unlock()
