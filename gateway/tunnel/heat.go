@@ -67,10 +67,9 @@ func (p *Path) beatEvery() time.Duration {
 
 // hasten makes each beat look at its interval anew.
 func (p *Path) hasten() {
-	for _, beat := range p.heated {
-		select {
-		case beat <- struct{}{}:
-		default:
+	for i := range p.watches {
+		if w := p.watches[i].Load(); w != nil {
+			w.hasten()
 		}
 	}
 }

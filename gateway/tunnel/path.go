@@ -61,12 +61,12 @@ type Path struct {
 	jitter   atomic.Int64 // smoothed deviation of rtt, ns
 	lastSign atomic.Int64 // our clock at the last PONG or handshake; 0 is never
 	inUse    atomic.Int64
-	slot     uint32                      // of beatSlots, by the peer's cluster
-	heat     atomic.Uint32               // a Heat
-	lastOpen atomic.Int64                // our clock at the last OPEN of ours; 0 is never
-	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
-	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
-	retired  chan struct{}               // closed by Retire
+	slot     uint32                              // of beatSlots, by the peer's cluster
+	heat     atomic.Uint32                       // a Heat
+	lastOpen atomic.Int64                        // our clock at the last OPEN of ours; 0 is never
+	watches  [beatsPerPath]atomic.Pointer[watch] // over the beats that stand
+	need     chan struct{}                       // asks the filler for tunnels; buffer 1, full = already asked
+	retired  chan struct{}                       // closed by Retire
 	retire   sync.Once
 
 	mu        sync.Mutex
@@ -107,9 +107,6 @@ func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
 	_, _ = hash.Write([]byte(key.Cluster))
 	p.slot = hash.Sum32() % beatSlots
 	p.heat.Store(uint32(Hot)) // until somebody says otherwise
-	for i := range p.heated {
-		p.heated[i] = make(chan struct{}, 1)
-	}
 	p.up, p.goDown = context.WithCancelCause(context.Background())
 	return p
 }

@@ -110,6 +110,27 @@ func (p *Path) dialData(ctx context.Context) (*Tunnel, error) {
 
 // dial connects, and runs the tunnel until it ends.
 func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel, error) {
+	t, err := p.connect(ctx, purpose, hooks)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	run := p.ctx
+	if run == nil {
+		delete(p.all, t)
+		t.Close(ErrClosed)
+		return nil, ErrClosed
+	}
+	p.work.Go(func() {
+		_ = t.Run(run)
+		p.forget(t, purpose)
+	})
+	return t, nil
+}
+
+// connect dials a tunnel that the caller runs, and then forgets.
+func (p *Path) connect(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel, error) {
 	dctx, cancel := context.WithTimeoutCause(ctx, p.cfg.DialTimeout,
 		fmt.Errorf("no answer within %s", p.cfg.DialTimeout))
 	defer cancel()
@@ -137,11 +158,6 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 		return nil, ErrClosed
 	}
 	p.all[t] = struct{}{}
-	run := p.ctx
-	p.work.Go(func() {
-		_ = t.Run(run)
-		p.forget(t, purpose)
-	})
 	return t, nil
 }
 
