@@ -195,3 +195,19 @@ func TestStatesAreThoseOfEachClustersBestPath(t *testing.T) {
 		}
 	}
 }
+
+// The first stream for a while does not wait for the end of a slow interval until it is
+// watched as closely as others.
+func TestFirstStreamIsWatchedCloselyFromItsFirstMoment(t *testing.T) {
+	inBubble(t, func(x *fabric) {
+		time.Sleep(DefaultPathConfig().ActiveFor)
+		time.Sleep(x.path.nextBeat(x.now()) - x.now() + 3*oneWay) // a slow interval has just begun
+		s, _ := x.open(newSink())
+		x.stallAll()
+		time.Sleep(800 * time.Millisecond)
+		synctest.Wait()
+		if v := x.path.View(); v.State != routing.PathDown || s.t.Err() == nil {
+			t.Fatalf("0.8 s after the peer fell silent its path is %s", v.State)
+		}
+	})
+}
