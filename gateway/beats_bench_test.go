@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ import (
 var (
 	beatsPeers   = flag.Int("beats-peers", 249, "peer clusters of TestBenchBeats, of two gateways each")
 	beatsFor     = flag.Duration("beats-for", 30*time.Second, "how long it measures")
-	beatsProfile = flag.String("beats-profile", "", "file for a profile of the measured process's CPU while it is measured; empty is none")
+	beatsProfile = flag.String("beats-profile", "", "file for a profile of the measured process's CPU while it is measured, with its heap beside it (.heap); empty is none")
 )
 
 // beatsRole, in the environment, makes TestBenchBeats the measured gateway.
@@ -38,7 +39,13 @@ const beatsRole = "CAUSEWAY_BENCH_GATEWAY"
 type home struct {
 	Cert, Key, Bundle []byte
 	Operator          string
-	Profile           string
+}
+
+// question is what the measured process is asked: to read itself, and before that to
+// begin a profile, or to end the one that it has begun.
+type question struct {
+	Begin string // a file; empty begins none
+	End   bool
 }
 
 // reading is what the measured process says of itself.
@@ -51,9 +58,10 @@ type reading struct {
 }
 
 // TestBenchBeats measures one gateway, a process of its own at shipped defaults, among the
-// two gateways of each of 249 peer clusters on loopback: beats and warm tunnels to each,
+// two gateways of each of 249 peer clusters on loopback: beats to each,
 // theirs to it, a feed and a report every second. A tenth of the clusters are where
-// traffic goes, with a stream on their paths: those beat fast. Nothing else happens.
+// traffic goes, with streams on their paths: those beat fast, and have warm tunnels.
+// Nothing else happens.
 func TestBenchBeats(t *testing.T) {
 	if os.Getenv(beatsRole) != "" {
 		beHome(t)
@@ -61,21 +69,22 @@ func TestBenchBeats(t *testing.T) {
 	}
 	r := newRing(t, *beatsPeers)
 	h := r.startHome(t)
-	r.publish(h.read(t).Address)
+	r.publish(h.read(t, question{}).Address)
 	began := time.Now()
 	var now reading
-	for warm := 2 * len(r.peers); now.Up < len(r.peers) || now.Idle < warm || r.warm() < warm; {
+	warm := 2 * ringGateways * len(r.ports) // of the paths that a route takes
+	for now.Up < len(r.peers) || now.Idle != warm || r.warm() != 0 {
 		if time.Since(began) > 10*time.Minute {
-			t.Fatalf("of %d paths %d are up, with %d and %d warm tunnels", len(r.peers), now.Up, now.Idle, r.warm())
+			t.Fatalf("of %d paths %d are up, with %d warm tunnels instead of %d, and %d of the peers' instead of none", len(r.peers), now.Up, now.Idle, warm, r.warm())
 		}
 		time.Sleep(time.Second)
-		now = h.read(t)
+		now = h.read(t, question{})
 	}
 	r.call(t)
 	time.Sleep(10 * time.Second)
-	first, at := h.read(t), time.Now()
+	first, at := h.read(t, question{Begin: *beatsProfile}), time.Now()
 	time.Sleep(*beatsFor)
-	last, took := h.read(t), time.Since(at)
+	last, took := h.read(t, question{End: true}), time.Since(at)
 	line := func(name string, value float64, unit string) { fmt.Printf("%s %.2f %s\n", name, value, unit) }
 	line("beats_paths_250", float64(last.Up), "paths")
 	line("beats_busy_paths_250", float64(last.InUse), "paths")
@@ -110,7 +119,7 @@ func (r *ring) startHome(t *testing.T) *measured {
 	}
 	t.Cleanup(func() { _ = in.Close(); _, _ = io.Copy(io.Discard, out); _ = cmd.Wait() })
 	m := &measured{in: in, out: bufio.NewScanner(out)}
-	h := home{Bundle: r.ca.Bundle(), Operator: r.operator, Profile: *beatsProfile}
+	h := home{Bundle: r.ca.Bundle(), Operator: r.operator}
 	h.Cert, h.Key = r.ca.Issue(id(homeCluster, identity.RoleGateway))
 	if err := json.NewEncoder(in).Encode(h); err != nil {
 		t.Fatal(err)
@@ -118,9 +127,9 @@ func (r *ring) startHome(t *testing.T) *measured {
 	return m
 }
 
-func (m *measured) read(t *testing.T) (r reading) {
+func (m *measured) read(t *testing.T, q question) (r reading) {
 	t.Helper()
-	if _, err := io.WriteString(m.in, "{}\n"); err != nil {
+	if err := json.NewEncoder(m.in).Encode(q); err != nil {
 		t.Fatal(err)
 	}
 	if !m.out.Scan() {
@@ -157,14 +166,10 @@ func beHome(t *testing.T) {
 	}
 	go func() { _ = g.Run(context.Background()) }()
 	stop := func() {}
-	if h.Profile != "" {
-		stop = profile(t, h.Profile)
-	}
 	answer := json.NewEncoder(os.Stdout)
 	for {
-		var ask struct{}
-		if lines.Decode(&ask) != nil {
-			stop()
+		var q question
+		if lines.Decode(&q) != nil {
 			os.Exit(0) // nobody waits for what is measured
 		}
 		r := reading{Address: l.Addr().String(), EmptyKiB: empty, Goroutines: runtime.NumGoroutine()}
@@ -175,6 +180,12 @@ func beHome(t *testing.T) {
 			r.Tunnels += v.Tunnels
 		}
 		r.CPU, r.RSSKiB = used(t), residentKiB(t)
+		if q.End {
+			stop()
+		}
+		if q.Begin != "" {
+			stop = profile(t, q.Begin)
+		}
 		if err := answer.Encode(r); err != nil {
 			t.Error(err)
 			return
@@ -198,7 +209,17 @@ func profile(t *testing.T, name string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func() { pprof.StopCPUProfile(); _ = f.Close() }
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+		heap, err := os.Create(name + ".heap")
+		if err == nil {
+			err = errors.Join(pprof.WriteHeapProfile(heap), heap.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // used is the processor time of this process so far.

@@ -29,6 +29,9 @@ type Gateway struct {
 	start    time.Time
 	table    atomic.Pointer[routing.Table] // never nil
 	applying sync.Mutex                    // feeds of several operators take turns
+	heating  sync.Mutex                    // held by heat
+	proofs   proofs
+	moved    chan struct{} // from onPath to follow; buffer 1, full = already told
 	obeyed   feeder
 	tunnels  *tunnel.Metrics
 	paths    *tunnel.Set
@@ -44,7 +47,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, deps: deps, start: time.Now(), recorder: telemetry.New(deps.Metrics, deps.Log)}
+	g := &Gateway{cfg: cfg, deps: deps, start: time.Now(), moved: make(chan struct{}, 1), recorder: telemetry.New(deps.Metrics, deps.Log)}
 	g.table.Store(&routing.Table{Self: cfg.Cluster, Federation: cfg.Federation})
 	g.obeyed.silence = cfg.FeederSilence
 	if err := errors.Join(g.makePaths(), g.makeEgress(), g.makeIngress(), g.makeFeed()); err != nil {
@@ -117,6 +120,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	rest.Go(func() error { return g.paths.Run(background) })
 	rest.Go(func() error { return g.feed.Run(background) })
 	rest.Go(func() error { g.reviews(background); return nil })
+	rest.Go(func() error { g.follow(background); return nil })
 
 	front, frontCtx := errgroup.WithContext(background)
 	frontCtx, stop := context.WithCancel(frontCtx)
@@ -190,7 +194,23 @@ func (g *Gateway) onPath(k tunnel.Key, state routing.PathState, cause string) {
 	if state == routing.PathDown {
 		g.ingress.Drop(k.Cluster, k.Instance)
 	}
-	g.heat()
-	g.recorder.Suspect(g.alone())
+	select {
+	case g.moved <- struct{}{}:
+	default:
+	}
 	g.feed.Poke()
+}
+
+// follow draws the conclusions from paths that have changed: once for all that change at
+// the same moment, of which there are hundreds at the start.
+func (g *Gateway) follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.moved:
+			g.heat()
+			g.recorder.Suspect(g.alone())
+		}
+	}
 }

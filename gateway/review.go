@@ -33,8 +33,14 @@ func (g *Gateway) reviews(ctx context.Context) {
 // review ends the tunnels, of either direction, whose peer would be refused if it came
 // now: its certificate has expired or is no longer trusted, or its cluster is no member.
 func (g *Gateway) review() {
+	now := time.Now()
+	g.proofs.forget(now)
+	trust := g.deps.Identity.Changed()
 	r := reviewer{
-		source: g.deps.Identity, allowed: identity.Members(g.cfg.Federation, identity.RoleGateway, g.peer),
+		identify: func(s tls.ConnectionState) (identity.ID, error) {
+			return g.proofs.identify(s, trust, now, g.deps.Identity.Verify)
+		},
+		allowed:  identity.Members(g.cfg.Federation, identity.RoleGateway, g.peer),
 		verdicts: map[string]error{},
 	}
 	closed := g.paths.Review(r.judge) + g.ingress.Review(r.judge)
@@ -45,9 +51,9 @@ func (g *Gateway) review() {
 }
 
 // reviewer is one review. Many tunnels prove themselves by one certificate, which is
-// verified once.
+// judged once.
 type reviewer struct {
-	source   *identity.Source
+	identify func(tls.ConnectionState) (identity.ID, error)
 	allowed  identity.Authorizer
 	verdicts map[string]error // by leaf
 }
@@ -71,7 +77,7 @@ func (r *reviewer) judge(t *tunnel.Tunnel) error {
 }
 
 func (r *reviewer) verify(state tls.ConnectionState) error {
-	id, err := r.source.Verify(state)
+	id, err := r.identify(state)
 	if err != nil {
 		return err
 	}

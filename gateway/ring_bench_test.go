@@ -131,8 +131,17 @@ func (r *ring) accept(p *ringPeer, l net.Listener) {
 			return
 		}
 		r.work.Go(func() {
-			far := tunnel.New(conn, tunnel.Config{Instance: p.instance, Cluster: p.cluster, Peer: homeCluster}, tunnel.Hooks{OnOpen: r.hold}, r.now)
+			back := p.paths.Find(homeCluster, homeInstance)
+			far := tunnel.New(conn, tunnel.Config{Instance: p.instance, Cluster: p.cluster, Peer: homeCluster}, tunnel.Hooks{
+				OnHello: func(t *tunnel.Tunnel, h tunnel.Hello) {
+					if h.Purpose == tunnel.ForBeats {
+						back.PeerBeats(t)
+					}
+				},
+				OnOpen: r.hold,
+			}, r.now)
 			_ = far.Run(r.ctx)
+			back.PeerBeatsEnd(far)
 		})
 	}
 }
@@ -166,8 +175,8 @@ func (r *ring) publish(address string) {
 		x.Cluster, x.Region, x.TrustDomain = p.cluster, "region", domain
 		x.Gateways = append(x.Gateways, federation.GatewayAddress{Instance: p.instance, Address: p.address})
 		t.Peers[p.cluster] = x
+		p.paths.Heat(nil) // no traffic of theirs goes there
 		p.paths.Sync([]tunnel.Key{{Cluster: homeCluster, Instance: homeInstance, Address: address}})
-		p.paths.Heat(nil)
 	}
 	for i, egress := range r.ports {
 		port := federation.ServicePort{Service: federation.ServiceName{Namespace: "shop", Name: fmt.Sprintf("s-%d", i)}, Port: 80}
@@ -190,7 +199,7 @@ func (r *ring) call(t *testing.T) {
 			_, _ = io.WriteString(c, "hello")
 		}
 	}
-	await(t, "the streams to be taken", func() bool { return r.taken.Load() == int64(callers*len(r.ports)) })
+	await(t, "the streams to be taken", func() bool { return r.taken.Load() >= int64(callers*len(r.ports)) }) // more where a busy machine was late, and tried again
 }
 
 // warm is how many warm tunnels the peers have to the measured gateway, all together.

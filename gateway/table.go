@@ -63,6 +63,7 @@ func (g *Gateway) apply(t routing.Table) {
 	}
 	g.table.Store(&t)
 	g.recorder.Table("applied")
+	g.heat() // new paths know at once what they are wanted for
 	g.paths.Sync(keys(t))
 	g.heat()
 	g.egress.Sync()
@@ -132,12 +133,11 @@ func (g *Gateway) Report() routing.GatewayReport {
 // alone says whether at least two peers are known and none can be reached: the
 // fault is most likely ours.
 func (g *Gateway) alone() bool {
-	peers := map[federation.ClusterName]bool{}
-	for _, v := range g.paths.Views() {
-		if v.State == routing.PathUp {
+	states := g.paths.States()
+	for _, state := range states {
+		if state == routing.PathUp {
 			return false
 		}
-		peers[v.Cluster] = true
 	}
-	return len(peers) >= 2
+	return len(states) >= 2
 }

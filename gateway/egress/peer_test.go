@@ -19,6 +19,7 @@ type deed string
 const (
 	accepts   deed = "accepts"
 	breaks    deed = "accepts, then breaks"
+	stays     deed = "accepts, and never says anything"
 	nacks     deed = "nacks"
 	hangsUp   deed = "hangs up"
 	isSilent  deed = "is silent"
@@ -39,6 +40,8 @@ type scripted struct {
 	before []byte // DATA before its answer
 	all    []byte
 	early  bool // OPEN said that DATA may come before the answer
+	// heard is closed at the client's end; used by one that stays, and by nobody else.
+	heard chan struct{}
 }
 
 // dial is how the egress reaches it: over a loopback connection without TLS.
@@ -132,6 +135,17 @@ func (p *scripted) answer(c net.Conn, f frame) {
 	case nacks:
 		send(c, tunnel.TypeNack, f.Stream, []byte{byte(tunnel.NoEndpoint)})
 	case isSilent:
+	case stays:
+		send(c, tunnel.TypeOpened, f.Stream, nil)
+		for { // past the client's end, to that of the tunnel
+			f, err := read(c)
+			if err != nil || f.Type == tunnel.TypeReset {
+				return
+			}
+			if f.Type == tunnel.TypeFin {
+				close(p.heard)
+			}
+		}
 	case breaks:
 		send(c, tunnel.TypeOpened, f.Stream, nil)
 		return

@@ -37,6 +37,7 @@ type scene struct {
 	chunk   int // the client writes this much at once
 	// patience is that of one attempt on a living path; 0 is enough for any machine.
 	patience time.Duration
+	drain    time.Duration // 0 is the default
 }
 
 func anyScene(t *rapid.T) scene {
@@ -124,21 +125,25 @@ func egressOf(t fatal, s scene) (string, func()) {
 	if s.patience != 0 {
 		cfg.AttemptMin, cfg.AttemptSlack = s.patience, 0
 	}
+	if s.drain != 0 {
+		cfg.Drain = s.drain
+	}
 	log := slog.New(slog.DiscardHandler)
 	e, err := New(cfg, Deps{Table: func() *routing.Table { return &table }, Paths: set, Recorder: telemetry.New(prometheus.NewRegistry(), log), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var run sync.WaitGroup
-	run.Go(func() { _ = set.Run(ctx) })
+	background, end := context.WithCancel(context.Background()) // paths outlive the drain
+	ctx, cancel := context.WithCancel(background)
+	var run, live sync.WaitGroup
+	live.Go(func() { _ = set.Run(background) })
 	run.Go(func() { _ = e.Run(ctx) })
 	for _, p := range s.peers {
 		if p.deed != isSilent && p.deed != isNotThat {
 			<-up // its round trip is known
 		}
 	}
-	return port.String(), func() { cancel(); run.Wait(); peers.Wait() }
+	return port.String(), func() { cancel(); run.Wait(); end(); live.Wait(); peers.Wait() }
 }
 
 // client sends the request in chunks, ends it, and reads the answer to its end.

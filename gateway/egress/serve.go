@@ -71,7 +71,7 @@ func (e *Egress) serve(ctx context.Context, c *net.TCPConn, sp federation.Servic
 		defer e.deps.Recorder.Ports().Give(sp)
 	}
 	var ours bool
-	rec.Sent, rec.Received, ours, rec.Err = e.relay(c, up, first)
+	rec.Sent, rec.Received, ours, rec.Err = e.relay(ctx, c, up, first)
 	if rec.Err != nil {
 		rec.Outcome = "reset"
 	}
@@ -80,9 +80,22 @@ func (e *Egress) serve(ctx context.Context, c *net.TCPConn, sp federation.Servic
 	}
 }
 
-// relay sends what is kept of the early bytes, then carries both directions. ours says
-// that the client's end failed first, or that who did is not known.
-func (e *Egress) relay(c *net.TCPConn, up upstream, first *early) (sent, received int64, ours bool, err error) {
+// cut ends what has accepted the client, however long that would go on by itself.
+func (up upstream) cut() {
+	if up.endpoint != nil {
+		tunnel.Reset(up.endpoint)
+		return
+	}
+	up.stream.Abort()
+}
+
+// relay sends what is kept of the early bytes, then carries both directions, until ctx
+// ends at the latest: a client that has said all it has to say is not read any more, so
+// that its reset alone would leave an upstream that never ends. ours says that the
+// client's end failed first, or that who did is not known.
+func (e *Egress) relay(ctx context.Context, c *net.TCPConn, up upstream, first *early) (sent, received int64, ours bool, err error) {
+	stop := context.AfterFunc(ctx, up.cut)
+	defer stop()
 	var rest []byte
 	if first != nil {
 		rest, _ = first.from(up.earlySent)

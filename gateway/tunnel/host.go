@@ -58,6 +58,10 @@ const maxPeerBeats = 4 * beatsPerPath
 func (p *Path) PeerBeatsEnd(t *Tunnel) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	_, known := p.peerBeats[t]
 	delete(p.peerBeats, t)
 	p.peerHeard = max(p.peerHeard, time.Duration(t.heard.Load()))
+	if known && len(p.peerBeats) == 0 {
+		p.watchSole()
+	}
 }

@@ -61,12 +61,12 @@ type Path struct {
 	jitter   atomic.Int64 // smoothed deviation of rtt, ns
 	lastSign atomic.Int64 // our clock at the last PONG or handshake; 0 is never
 	inUse    atomic.Int64
-	slot     uint32 // of beatSlots, by the peer's cluster
-	hot      atomic.Bool
-	lastOpen atomic.Int64                // our clock at the last OPEN of ours; 0 is never
-	heated   [beatsPerPath]chan struct{} // from Heat to each beat; buffer 1, full = already told
-	need     chan struct{}               // asks the filler for tunnels; buffer 1, full = already asked
-	retired  chan struct{}               // closed by Retire
+	slot     uint32                              // of beatSlots, by the peer's cluster
+	heat     atomic.Uint32                       // a Heat
+	lastOpen atomic.Int64                        // our clock at the last OPEN of ours; 0 is never
+	watches  [beatsPerPath]atomic.Pointer[watch] // over the beats that stand
+	need     chan struct{}                       // asks the filler for tunnels; buffer 1, full = already asked
+	retired  chan struct{}                       // closed by Retire
 	retire   sync.Once
 
 	mu        sync.Mutex
@@ -88,24 +88,25 @@ type Path struct {
 	idle      []*Tunnel // dialled by us, last used last
 	adopted   []*Tunnel // dialled by the peer, idle
 	all       map[*Tunnel]struct{}
-	dialled   int // data tunnels in all or being dialled
-	dialing   int // by the filler
-	target    int // warm tunnels wanted now
-	failed    int // dials that have failed since the last one that did not
-	work      sync.WaitGroup
+	dialled   int           // data tunnels in all or being dialled
+	dialing   int           // by the filler
+	target    int           // warm tunnels wanted now
+	wanted    time.Duration // our clock, when there last was a reason to be warm; 0 is never
+	// unheardSince is our clock when the path came up or, if later, the peer's last beat
+	// connection ended.
+	unheardSince time.Duration
+	failed       int // dials that have failed since the last one that did not
+	work         sync.WaitGroup
 }
 
 // NewPath returns a path; Run makes it dial.
 func NewPath(key Key, cfg PathConfig, deps PathDeps) *Path {
-	p := &Path{key: key, cfg: cfg, deps: deps, state: routing.PathUnknown, target: cfg.Warm,
+	p := &Path{key: key, cfg: cfg, deps: deps, state: routing.PathUnknown,
 		all: map[*Tunnel]struct{}{}, peerBeats: map[*Tunnel]struct{}{}, need: make(chan struct{}, 1), retired: make(chan struct{})}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(key.Cluster))
 	p.slot = hash.Sum32() % beatSlots
-	p.hot.Store(true) // until somebody says otherwise
-	for i := range p.heated {
-		p.heated[i] = make(chan struct{}, 1)
-	}
+	p.heat.Store(uint32(Hot)) // until somebody says otherwise
 	p.up, p.goDown = context.WithCancelCause(context.Background())
 	return p
 }
@@ -178,6 +179,13 @@ func (p *Path) View() View {
 		Idle: len(p.idle), Tunnels: len(p.all)}
 }
 
+// State is the verdict on the path.
+func (p *Path) State() routing.PathState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
 func (p *Path) silence() time.Duration {
 	if last := p.lastSign.Load(); last != 0 {
 		return p.deps.Now() - time.Duration(last)
@@ -213,49 +221,6 @@ func (p *Path) nextBeat(now time.Duration) time.Duration {
 	every := p.beatEvery()
 	phase := time.Duration(p.slot) * every / beatSlots
 	return (now - phase).Truncate(every) + every + phase
-}
-
-// beatEvery is the interval of PINGs, by whether the path is in use.
-func (p *Path) beatEvery() time.Duration {
-	if p.hot.Load() && p.active(p.deps.Now()) {
-		return p.cfg.Beat
-	}
-	return p.cfg.IdleBeat
-}
-
-// active says whether somebody would miss the path within a second: a stream is on
-// it, or one was opened lately.
-func (p *Path) active(now time.Duration) bool {
-	last := time.Duration(p.lastOpen.Load())
-	return p.inUse.Load() > 0 || last != 0 && now-last < p.cfg.ActiveFor
-}
-
-// use notes that a stream is opened; the first one for a while makes the path beat
-// fast at once.
-func (p *Path) use() {
-	now := p.deps.Now()
-	idle := !p.active(now)
-	p.lastOpen.Store(int64(max(now, 1)))
-	if idle && p.hot.Load() {
-		p.warm()
-	}
-}
-
-// Heat says whether traffic goes this way, or would go next: then it beats fast.
-func (p *Path) Heat(hot bool) {
-	if p.hot.Swap(hot) != hot && hot {
-		p.warm()
-	}
-}
-
-// warm makes each beat look at its interval anew.
-func (p *Path) warm() {
-	for _, beat := range p.heated {
-		select {
-		case beat <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // noteRTT smooths the round-trip time with weight 1/8 and its deviation with 1/4, as
@@ -313,6 +278,7 @@ func (p *Path) conclude(i int) {
 	case routing.PathUp:
 		p.up, p.goDown = context.WithCancelCause(context.Background())
 		p.draining, p.unheard = false, false
+		p.watchSole()
 	}
 	p.mu.Unlock()
 	closeAll(dead, ErrPathDown)

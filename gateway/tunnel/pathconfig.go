@@ -13,7 +13,8 @@ type PathConfig struct {
 	// Instance and Cluster are ours.
 	Instance string
 	Cluster  federation.ClusterName
-	// Warm is how many idle tunnels are kept at least; demand raises it up to MaxIdle.
+	// Warm is how many idle tunnels are kept at least, and demand raises it up to MaxIdle;
+	// on a path that is Cold, and that no stream has taken for ActiveFor, it is 0.
 	Warm, MaxIdle int
 	// MaxTunnels bounds the data tunnels to one peer gateway, busy ones included.
 	MaxTunnels int
@@ -36,7 +37,8 @@ type PathConfig struct {
 	// find the dead ones within two intervals, and keep the delay floor young. Idle ones
 	// are asked every 15 s at most.
 	Keepalive time.Duration
-	// IdleDecay is the interval at which a raised number of warm tunnels sinks by one.
+	// IdleDecay is the interval at which a number of warm tunnels that is no longer wanted
+	// sinks by one.
 	IdleDecay time.Duration
 }
 

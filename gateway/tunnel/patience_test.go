@@ -49,11 +49,11 @@ func TestPatienceEndsHoweverLateWeAre(t *testing.T) {
 func TestColdPathBeatsSlowlyAndIsNotTakenForDeadWhenItWarms(t *testing.T) {
 	inBubble(t, func(x *fabric) {
 		x.open(newSink()) // somebody uses it
-		x.path.Heat(false)
+		x.path.Heat(Cold)
 		time.Sleep(10 * time.Second)
 		before := x.path.View()
 		time.Sleep(950 * time.Millisecond) // the last PONG is old by now
-		x.path.Heat(true)
+		x.path.Heat(Hot)
 		synctest.Wait()
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
@@ -72,7 +72,7 @@ func TestColdPathBeatsSlowlyAndIsNotTakenForDeadWhenItWarms(t *testing.T) {
 
 func TestColdPathTakesThreeSlowBeatsToBeDead(t *testing.T) {
 	inBubble(t, func(x *fabric) {
-		x.path.Heat(false)
+		x.path.Heat(Cold)
 		time.Sleep(3 * time.Second)
 		x.stallAll()
 		x.setRefuse(errRefused)

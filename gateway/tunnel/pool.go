@@ -110,6 +110,27 @@ func (p *Path) dialData(ctx context.Context) (*Tunnel, error) {
 
 // dial connects, and runs the tunnel until it ends.
 func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel, error) {
+	t, err := p.connect(ctx, purpose, hooks)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	run := p.ctx
+	if run == nil {
+		delete(p.all, t)
+		t.Close(ErrClosed)
+		return nil, ErrClosed
+	}
+	p.work.Go(func() {
+		_ = t.Run(run)
+		p.forget(t, purpose)
+	})
+	return t, nil
+}
+
+// connect dials a tunnel that the caller runs, and then forgets.
+func (p *Path) connect(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel, error) {
 	dctx, cancel := context.WithTimeoutCause(ctx, p.cfg.DialTimeout,
 		fmt.Errorf("no answer within %s", p.cfg.DialTimeout))
 	defer cancel()
@@ -137,11 +158,6 @@ func (p *Path) dial(ctx context.Context, purpose Purpose, hooks Hooks) (*Tunnel,
 		return nil, ErrClosed
 	}
 	p.all[t] = struct{}{}
-	run := p.ctx
-	p.work.Go(func() {
-		_ = t.Run(run)
-		p.forget(t, purpose)
-	})
 	return t, nil
 }
 
@@ -227,15 +243,19 @@ func (p *Path) fill(ctx context.Context) {
 	defer decay.Stop()
 	p.ask()
 	for {
+		probe, sink := keepalive.C, decay.C
+		if p.quiet() {
+			probe, sink = nil, nil // hundreds of cold paths do not wake up for nothing
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.retired:
 			p.finish(ctx, keepalive.C)
 			return
-		case <-keepalive.C:
+		case <-probe:
 			p.probeAll()
-		case <-decay.C:
+		case <-sink:
 			p.decay()
 		case <-p.need:
 			p.topUp(ctx)
@@ -250,6 +270,7 @@ func (p *Path) topUp(ctx context.Context) {
 	if p.state == routing.PathDown || p.draining {
 		return
 	}
+	p.target = max(p.target, p.warm(p.deps.Now()))
 	for len(p.idle)+p.dialing < p.target && p.dialing < maxDialing && p.dialled < p.cfg.MaxTunnels {
 		p.dialing++
 		p.work.Go(func() { p.dialWarm(ctx) })
@@ -270,10 +291,11 @@ func (p *Path) dialWarm(ctx context.Context) {
 	p.ask()
 }
 
-// decay forgets old demand, and closes the idle tunnel that was used least lately.
+// decay forgets old demand, and that a path was wanted, and closes the idle tunnel that
+// was used least lately.
 func (p *Path) decay() {
 	p.mu.Lock()
-	if p.target > p.cfg.Warm {
+	if p.target > p.warm(p.deps.Now()) {
 		p.target--
 	}
 	var extra *Tunnel

@@ -19,6 +19,8 @@ type Set struct {
 	mu    sync.Mutex
 	ctx   context.Context // of Run; nil outside it
 	paths map[Key]*entry
+	heat  map[federation.ClusterName]Heat
+	told  bool                // somebody has said what is in heat
 	going map[*entry]struct{} // no longer in the table, with streams that are still under way
 	work  sync.WaitGroup
 }
@@ -107,6 +109,9 @@ func (s *Set) enter(k Key) *entry {
 		}
 	}
 	e.path = NewPath(k, s.cfg, deps)
+	if s.told {
+		e.path.heat.Store(uint32(s.heat[k.Cluster])) // it has never been wanted for more
+	}
 	return e
 }
 
@@ -120,13 +125,30 @@ func (s *Set) retire(e *entry) {
 	e.path.Retire()
 }
 
-// Heat makes the paths to these clusters beat fast, and all others slowly.
-func (s *Set) Heat(clusters map[federation.ClusterName]bool) {
+// Heat says what the paths to each cluster are wanted for, those included that Sync adds
+// later; a cluster that the map lacks is Cold. Until the first call all are Hot. The map
+// is the set's from then on.
+func (s *Set) Heat(clusters map[federation.ClusterName]Heat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.heat, s.told = clusters, true
 	for k, e := range s.paths {
 		e.path.Heat(clusters[k.Cluster])
 	}
+}
+
+// States tells of each cluster the best state of the paths to it: Up, then Unknown.
+func (s *Set) States() map[federation.ClusterName]routing.PathState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	states := map[federation.ClusterName]routing.PathState{}
+	for k, e := range s.paths {
+		best, known := states[k.Cluster]
+		if state := e.path.State(); !known || state == routing.PathUp || best == routing.PathDown {
+			states[k.Cluster] = state
+		}
+	}
+	return states
 }
 
 // Path returns the path to a peer gateway; nil when the table does not have it.
