@@ -26,18 +26,28 @@ func TestEpochRisesAboveWhatAPeerHasProvedWhileTheLeaseIsOurs(t *testing.T) {
 	if _, err := leases.Create(t.Context(), lease, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	op := &operator{}
 	for _, step := range []struct{ held, above, want uint64 }{
 		{0, 0, 4},   // a new leader
 		{4, 9, 10},  // outrun by 9
 		{10, 7, 11}, // by an epoch that the Lease has passed since
 	} {
-		got, err := raise(t.Context(), leases, step.held, step.above)
+		got, err := raise(t.Context(), leases, step.held, step.above, op.raised.Store)
 		if err != nil || got != step.want {
 			t.Fatalf("held %d, above %d: %d, %v, want %d", step.held, step.above, got, err, step.want)
 		}
+		if op.another(got, step.held) { // the engine has not done a round since
+			t.Errorf("the epoch %d that we have raised is taken for another's", got)
+		}
+		if !op.another(got+1, step.held) || !op.another(got+1, got) {
+			t.Errorf("an epoch above %d is taken for ours", got)
+		}
 	}
-	if _, err := raise(t.Context(), leases, 10, 20); !errors.Is(err, errSuperseded) {
+	if _, err := raise(t.Context(), leases, 10, 20, op.raised.Store); !errors.Is(err, errSuperseded) {
 		t.Errorf("another replica's epoch stands on the Lease, and ours was raised: %v", err)
+	}
+	if !op.another(11, 10) {
+		t.Error("after a raise that failed the Lease's epoch is taken for ours")
 	}
 	now, err := leases.Get(t.Context(), leaseName, metav1.GetOptions{})
 	if err != nil || epochOf(now) != 11 {

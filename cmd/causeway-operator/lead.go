@@ -95,7 +95,7 @@ func (op *operator) acquired(ctx context.Context, client kubernetes.Interface) e
 	case <-op.outrun: // of an earlier acquisition
 	default:
 	}
-	epoch, err := raise(ctx, leases, 0, 0)
+	epoch, err := raise(ctx, leases, 0, 0, op.raised.Store)
 	for err == nil {
 		op.log.Info("leading", "epoch", epoch)
 		op.engine.Lead(epoch)
@@ -117,7 +117,7 @@ func (op *operator) acquired(ctx context.Context, client kubernetes.Interface) e
 // that does not answer.
 func (op *operator) raiseAgain(ctx context.Context, leases leaseClient, held, above uint64) (uint64, error) {
 	for {
-		epoch, err := raise(ctx, leases, held, above)
+		epoch, err := raise(ctx, leases, held, above, op.raised.Store)
 		if err == nil || errors.Is(err, errSuperseded) {
 			return epoch, err
 		}
@@ -139,8 +139,9 @@ type leaseClient interface {
 var errSuperseded = errors.New("the Lease shows another leader's epoch")
 
 // raise puts a new epoch on the Lease by compare-and-swap, higher than the one there and
-// than above. held is the epoch that it must show; 0 is any.
-func raise(ctx context.Context, leases leaseClient, held, above uint64) (epoch uint64, err error) {
+// than above. held is the epoch that it must show; 0 is any. ours is told of each epoch
+// before it is written, and of 0 when none was.
+func raise(ctx context.Context, leases leaseClient, held, above uint64, ours func(epoch uint64)) (epoch uint64, err error) {
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		lease, err := leases.Get(ctx, leaseName, metav1.GetOptions{})
 		if err != nil {
@@ -151,6 +152,7 @@ func raise(ctx context.Context, leases leaseClient, held, above uint64) (epoch u
 			return fmt.Errorf("%w: %d instead of %d", errSuperseded, shown, held)
 		}
 		epoch = max(shown, above) + 1
+		ours(epoch)
 		if lease.Annotations == nil {
 			lease.Annotations = map[string]string{}
 		}
@@ -158,6 +160,9 @@ func raise(ctx context.Context, leases leaseClient, held, above uint64) (epoch u
 		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
 		return err
 	})
+	if err != nil {
+		ours(0)
+	}
 	return epoch, err
 }
 
@@ -200,8 +205,13 @@ func (op *operator) watchEpoch(ctx context.Context, client kubernetes.Interface)
 		switch {
 		case err != nil && !errors.Is(err, context.Canceled):
 			op.log.Debug("looking at the lease", "error", err)
-		case err == nil && epochOf(lease) > view.Epoch && op.engine.View().Epoch == view.Epoch:
+		case err == nil && op.another(epochOf(lease), view.Epoch) && op.engine.View().Epoch == view.Epoch:
 			op.superseded(epochOf(lease))
 		}
 	}
 }
+
+// another says whether the epoch that the Lease shows is another replica's, newer than the
+// one that the engine tells. The engine tells of a new epoch only with its next round: one
+// that we have raised ourselves is ours all the same.
+func (op *operator) another(shown, told uint64) bool { return shown > told && shown != op.raised.Load() }

@@ -44,6 +44,9 @@ type operator struct {
 	// outrun carries an epoch of our cluster that a peer has proved and that is newer than
 	// ours, to the leading part; buffer 1, full = already told.
 	outrun chan uint64
+	// raised is the epoch that this replica last put on the Lease, or is putting there; 0
+	// is none.
+	raised atomic.Uint64
 	// planning is held while the admin endpoint makes a plan.
 	planning sync.Mutex
 }
