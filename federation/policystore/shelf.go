@@ -90,15 +90,22 @@ func merged[V any](last, gone, fresh []V, compare func(a, b *V) int) []V {
 	}
 	var out []V
 	out = slices.Grow(out, max(0, len(last)+len(fresh)-len(gone)))
-	for i := range last {
-		for len(fresh) > 0 && compare(&fresh[0], &last[i]) < 0 {
-			out, fresh = append(out, fresh[0]), fresh[1:]
+	by := func(a, b V) int { return compare(&a, &b) }
+	for len(gone)+len(fresh) > 0 {
+		old := len(fresh) == 0 || len(gone) > 0 && compare(&gone[0], &fresh[0]) <= 0
+		list := &fresh
+		if old {
+			list = &gone
 		}
-		if len(gone) > 0 && compare(&gone[0], &last[i]) == 0 {
-			gone = gone[1:]
-			continue
+		next := (*list)[0]
+		*list = (*list)[1:]
+		at, _ := slices.BinarySearchFunc(last, next, by)
+		out, last = append(out, last[:at]...), last[at:]
+		if old {
+			last = last[1:]
+		} else {
+			out = append(out, next)
 		}
-		out = append(out, last[i])
 	}
-	return append(out, fresh...)
+	return append(out, last...)
 }
