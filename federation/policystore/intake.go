@@ -135,7 +135,7 @@ func (r *replica) domain(o opened) error {
 	if o.by == nil {
 		return nil
 	}
-	m, ok := r.members[r.keys.member(o.by.Cluster)]
+	m, ok := r.members.values[r.keys.member(o.by.Cluster)]
 	if o.at.kind == "members" {
 		var err error
 		if m, err = decodeMember(o.at, o.content); err != nil {

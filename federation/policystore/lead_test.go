@@ -77,6 +77,7 @@ func TestOneLeadsAndTheOtherAfterItsDeathAndTheDeposedCannotWrite(t *testing.T) 
 	if _, err := second.PutRollout(t.Context(), b.rollout(1)); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the loss to be told", func() bool { return !a.Status().Connected })
 	p.setCut(false)
 	await(t, "a to be back", func() bool { return a.Status().Connected })
 	if _, err := first.PutRollout(t.Context(), a.rollout(5)); !errors.Is(err, policystore.ErrDeposed) {

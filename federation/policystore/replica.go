@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"maps"
-	"slices"
 
 	"github.com/causeway-mesh/causeway/federation"
 )
@@ -22,12 +21,13 @@ type replica struct {
 	keys     keys
 	notary   *notary
 	held     map[string]held
-	members  map[string]federation.Member
-	exports  map[string]federation.Export
-	policies map[string]federation.Policy
-	rollouts map[string]federation.Rollout
-	presence map[string]federation.Presence
+	members  *shelf[federation.Member]
+	exports  *shelf[federation.Export]
+	policies *shelf[federation.Policy]
+	rollouts *shelf[federation.Rollout]
+	presence *shelf[federation.Presence]
 	raw      map[string]item // of what is not presence
+	last     State           // what state has returned
 }
 
 // held is what we know of a value beside its content.
@@ -38,9 +38,10 @@ type held struct {
 
 func newReplica(k keys, n *notary) *replica {
 	return &replica{
-		keys: k, notary: n, held: map[string]held{}, members: map[string]federation.Member{}, exports: map[string]federation.Export{},
-		policies: map[string]federation.Policy{}, rollouts: map[string]federation.Rollout{},
-		presence: map[string]federation.Presence{}, raw: map[string]item{},
+		keys: k, notary: n, held: map[string]held{},
+		members: newShelf[federation.Member](), exports: newShelf[federation.Export](),
+		policies: newShelf[federation.Policy](), rollouts: newShelf[federation.Rollout](),
+		presence: newShelf[federation.Presence](), raw: map[string]item{},
 	}
 }
 
@@ -84,34 +85,34 @@ func (r *replica) put(o opened) error {
 		if err != nil {
 			return err
 		}
-		if old, ok := r.members[o.key]; !ok || old.TrustDomain != m.TrustDomain {
+		if old, ok := r.members.values[o.key]; !ok || old.TrustDomain != m.TrustDomain {
 			r.evict(m)
 		}
-		r.members[o.key] = m
+		r.members.put(o.key, m)
 	case "exports":
 		e, err := decodeExport(o.at, o.content)
 		if err != nil {
 			return err
 		}
-		r.exports[o.key] = e
+		r.exports.put(o.key, e)
 	case "policies":
 		p, err := decodePolicy(o.at, o.content, o.revision)
 		if err != nil {
 			return err
 		}
-		r.policies[o.key] = p
+		r.policies.put(o.key, p)
 	case "rollouts":
 		v, err := decodeRollout(o.at, o.content, o.revision)
 		if err != nil {
 			return err
 		}
-		r.rollouts[o.key] = v
+		r.rollouts.put(o.key, v)
 	case "presence":
 		p, err := decodePresence(o.at, o.content)
 		if err != nil {
 			return err
 		}
-		r.presence[o.key] = p
+		r.presence.put(o.key, p)
 	}
 	r.held[o.key] = o.held
 	if o.at.kind != "presence" {
@@ -123,55 +124,77 @@ func (r *replica) put(o opened) error {
 func (r *replica) remove(key string) {
 	delete(r.held, key)
 	delete(r.raw, key)
-	delete(r.members, key)
-	delete(r.exports, key)
-	delete(r.policies, key)
-	delete(r.rollouts, key)
-	delete(r.presence, key)
+	r.members.drop(key)
+	r.exports.drop(key)
+	r.policies.drop(key)
+	r.rollouts.drop(key)
+	r.presence.drop(key)
 }
 
 // retain removes what a full read no longer lists.
 func (r *replica) retain(listed map[string]bool) {
-	gone := func(key string) bool { return !listed[key] }
-	maps.DeleteFunc(r.held, func(k string, _ held) bool { return gone(k) })
-	maps.DeleteFunc(r.raw, func(k string, _ item) bool { return gone(k) })
-	maps.DeleteFunc(r.members, func(k string, _ federation.Member) bool { return gone(k) })
-	maps.DeleteFunc(r.exports, func(k string, _ federation.Export) bool { return gone(k) })
-	maps.DeleteFunc(r.policies, func(k string, _ federation.Policy) bool { return gone(k) })
-	maps.DeleteFunc(r.rollouts, func(k string, _ federation.Rollout) bool { return gone(k) })
-	maps.DeleteFunc(r.presence, func(k string, _ federation.Presence) bool { return gone(k) })
+	maps.DeleteFunc(r.held, func(key string, _ held) bool { return !listed[key] })
+	maps.DeleteFunc(r.raw, func(key string, _ item) bool { return !listed[key] })
+	r.members.retain(listed)
+	r.exports.retain(listed)
+	r.policies.retain(listed)
+	r.rollouts.retain(listed)
+	r.presence.retain(listed)
 }
 
-// state is an immutable picture. It shares slices inside values with the replica,
-// which never changes them in place.
+// state is an immutable picture. It shares what has not changed with the one before it,
+// and the slices inside values with the replica, which never changes them in place.
 func (r *replica) state(revision uint64) State {
-	s := State{
-		Members:  make(map[federation.ClusterName]federation.Member, len(r.members)),
-		Exports:  make(map[federation.ServiceName][]federation.Export),
-		Policies: slices.Collect(maps.Values(r.policies)),
-		Rollouts: make(map[federation.PolicyID]federation.Rollout, len(r.rollouts)),
-		Presence: make(map[federation.ClusterName]federation.Presence, len(r.presence)),
+	r.last = State{
+		Members:  indexed(r.last.Members, r.members, func(m federation.Member) federation.ClusterName { return m.Name }),
+		Exports:  r.offers(),
+		Policies: r.inOrder(),
+		Rollouts: indexed(r.last.Rollouts, r.rollouts, func(o federation.Rollout) federation.PolicyID { return o.Policy }),
+		Presence: indexed(r.last.Presence, r.presence, func(p federation.Presence) federation.ClusterName { return p.Cluster }),
 		Revision: revision,
 	}
-	for _, p := range r.presence {
-		s.Presence[p.Cluster] = p
+	return r.last
+}
+
+func (r *replica) inOrder() []federation.Policy {
+	gone, fresh := r.policies.changes()
+	if len(gone)+len(fresh) == 0 {
+		return r.last.Policies
 	}
-	for _, m := range r.members {
-		s.Members[m.Name] = m
-	}
-	for _, o := range r.rollouts {
-		s.Rollouts[o.Policy] = o
-	}
-	for _, e := range r.exports {
-		s.Exports[e.Service] = append(s.Exports[e.Service], e)
-	}
-	for _, list := range s.Exports {
-		slices.SortFunc(list, func(a, b federation.Export) int {
-			return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Cluster, b.Cluster))
-		})
-	}
-	slices.SortFunc(s.Policies, func(a, b federation.Policy) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID.String(), b.ID.String()))
+	return merged(r.last.Policies, gone, fresh, func(a, b *federation.Policy) int {
+		if c := cmp.Compare(a.Order, b.Order); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.ID.String(), b.ID.String()) // hardly ever: an order is given once
 	})
-	return s
+}
+
+// offers are the exports, each service's in their order.
+func (r *replica) offers() map[federation.ServiceName][]federation.Export {
+	gone, fresh := r.exports.changes()
+	if r.last.Exports != nil && len(gone)+len(fresh) == 0 {
+		return r.last.Exports
+	}
+	without, with := byService(gone), byService(fresh)
+	out := make(map[federation.ServiceName][]federation.Export, len(r.last.Exports)+len(with))
+	maps.Copy(out, r.last.Exports)
+	for _, changed := range []map[federation.ServiceName][]federation.Export{without, with} {
+		for service := range changed {
+			list := merged(r.last.Exports[service], without[service], with[service], func(a, b *federation.Export) int {
+				return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Cluster, b.Cluster))
+			})
+			if out[service] = list; len(list) == 0 {
+				delete(out, service)
+			}
+		}
+	}
+	return out
+}
+
+func byService(all []federation.Export) map[federation.ServiceName][]federation.Export {
+	out := map[federation.ServiceName][]federation.Export{}
+	for _, e := range all {
+		out[e.Service] = append(out[e.Service], e)
+	}
+	return out
 }

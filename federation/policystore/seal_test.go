@@ -208,7 +208,7 @@ func TestWhatIsDecodedIsWhatWasSigned(t *testing.T) {
 	if err := s.verdict(good); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.replica.policies[key].Rollout; got.MaxErrors.Known || got.Bake != time.Second {
+	if got := s.replica.policies.values[key].Rollout; got.MaxErrors.Known || got.Bake != time.Second {
 		t.Errorf("smuggled in: %+v", got)
 	}
 }
@@ -309,7 +309,7 @@ func BenchmarkFullRead(b *testing.B) {
 	for b.Loop() {
 		s := reader(b, source, nil)
 		s.takeAll(maps.Clone(listed), items)
-		if len(s.replica.exports) != len(items) {
+		if len(s.replica.exports.values) != len(items) {
 			b.Fatal("not all were believed")
 		}
 	}

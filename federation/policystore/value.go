@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/causeway-mesh/causeway/federation"
@@ -40,10 +39,26 @@ func (k keys) policy(id federation.PolicyID) string {
 }
 func (k keys) order() string { return k.prefix + "order" }
 
-var keyPattern = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`)
+// maxKeyPart is the most bytes between two slashes of a key.
+const maxKeyPart = 253
 
-// keyPart says whether a name can stand between two slashes of a key.
-func keyPart(s string) bool { return keyPattern.MatchString(s) }
+// keyPart says whether a name can stand between two slashes of a key: letters, digits,
+// dots and dashes, a letter or digit at both ends. Each event asks it, so it is written out.
+func keyPart(s string) bool {
+	if s == "" || len(s) > maxKeyPart || !alphanumeric(s[0]) || !alphanumeric(s[len(s)-1]) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && c != '.' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func alphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
 
 // errForeignKey: the key is none that this version knows; not a fault.
 var errForeignKey = errors.New("unknown kind of key")
@@ -110,19 +125,20 @@ func sameValue(a, b []byte) bool {
 	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
-// decodeValue reads one value and checks its header.
-func decodeValue(data []byte, into any) error {
+func (h header) schema() int { return h.SchemaVersion }
+
+// decodeValue reads one value, whose type embeds header, and checks that: of a version that
+// we can't read, this is said, whatever else of it does not fit.
+func decodeValue(data []byte, into interface{ schema() int }) error {
 	if len(data) > MaxValueBytes {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(data))
 	}
-	var h header
-	if err := json.Unmarshal(data, &h); err != nil {
-		return err
+	failed := json.Unmarshal(data, into) // a field that does not fit keeps it from none of the others
+	version := into.schema()
+	if version > schemaVersion || version < 1 && failed == nil {
+		return fmt.Errorf("schemaVersion %d, this program reads up to %d", version, schemaVersion)
 	}
-	if h.SchemaVersion < 1 || h.SchemaVersion > schemaVersion {
-		return fmt.Errorf("schemaVersion %d, this program reads up to %d", h.SchemaVersion, schemaVersion)
-	}
-	return json.Unmarshal(data, into)
+	return failed
 }
 
 type memberValue struct {

@@ -1,10 +1,13 @@
 package policystore
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/causeway-mesh/causeway/federation"
 )
@@ -50,6 +53,45 @@ func TestPolicyWithAnAgeThatIsNoneIsRefused(t *testing.T) {
 		value := `{"schemaVersion":1,"order":1,"targets":[],"regions":[],"generation":1,"maxRecordAge":"` + age + `"}`
 		if p, err := decodePolicy(ref{}, []byte(value), 1); err == nil {
 			t.Errorf("%s: %+v", age, p)
+		}
+	}
+}
+
+// keyNamed is the rule that keyPart spells out.
+var keyNamed = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`)
+
+func TestPartsOfKeysAreWhatTheirPatternSays(t *testing.T) {
+	for _, s := range []string{"", "a", "-", "a-", "-a", "a.b-C9", "a b", "a/b", "ä", "a\n", "a\x00b", strings.Repeat("a", 253), strings.Repeat("a", 254)} {
+		if keyPart(s) != keyNamed.MatchString(s) {
+			t.Errorf("%q: %t", s, keyPart(s))
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-cX-Z.-]{0,4}`), rapid.StringMatching(`[!-~]{0,3}`), rapid.StringMatching(`[a-]{250,256}`)).Draw(t, "name")
+		if keyPart(s) != keyNamed.MatchString(s) {
+			t.Fatalf("%q: %t", s, keyPart(s))
+		}
+	})
+}
+
+// A newer version may mean something else by a field that we know: it is said that it is
+// newer, not that the field is wrong.
+func TestAValueOfANewerVersionIsRefusedAsThat(t *testing.T) {
+	for value, want := range map[string]string{
+		`{"schemaVersion":2,"order":1}`:            "schemaVersion 2",
+		`{"schemaVersion":2,"order":"first"}`:      "schemaVersion 2",
+		`{"order":"first","schemaVersion":2}`:      "schemaVersion 2",
+		`{"order":1}`:                              "schemaVersion 0",
+		`{"schemaVersion":1,"order":"first"}`:      "order",
+		`{"schemaVersion":"1","order":1}`:          "schemaVersion",
+		`{"schemaVersion":1,"order":1`:             "unexpected end",
+		`[]`:                                       "array",
+		`{"schemaVersion":1,"schemaVersion":2}`:    "schemaVersion 2",
+		`{"schemaVersion":1,"order":1,"ports":{}}`: "ports",
+		`{"schemaVersion":-1,"order":1}`:           "schemaVersion -1",
+	} {
+		if _, err := decodeExport(ref{}, []byte(value)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", value, err, want)
 		}
 	}
 }
