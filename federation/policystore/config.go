@@ -26,9 +26,7 @@ type Config struct {
 	TLS *tls.Config
 	// RequestTimeout bounds each request. Default 5 s.
 	RequestTimeout time.Duration
-	// ProofInterval is how often a quiet watch must prove itself; one whose connection
-	// breaks must at once. A proof may take 2 s, or RequestTimeout if that is less: a store
-	// that dies is told after that time, one that falls silent after both. Default 2 s.
+	// ProofInterval is how often a quiet watch must prove itself. Default 2 s.
 	ProofInterval time.Duration
 	// RetryMin and RetryMax bound the jittered back-off. Defaults 200 ms and 5 s.
 	RetryMin, RetryMax time.Duration

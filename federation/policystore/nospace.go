@@ -16,7 +16,7 @@ import (
 // alarms would be a write to the store's log each time. A store that does not answer it
 // is told by failing writes alone.
 func (s *Store) askAlarms(ctx context.Context, client *clientv3.Client) {
-	ctx, cancel := context.WithTimeout(ctx, s.patience())
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 	defer cancel()
 	status, err := pb.NewMaintenanceClient(client.ActiveConnection()).Status(ctx, &pb.StatusRequest{})
 	if err != nil {

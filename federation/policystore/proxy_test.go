@@ -16,7 +16,6 @@ type proxy struct {
 	target  string
 	mu      sync.Mutex
 	cut     bool
-	refused int // connections since it was cut
 	open    map[net.Conn]bool
 }
 
@@ -46,7 +45,7 @@ func (p *proxy) through(c *policystore.Config) { c.Endpoints = []string{"http://
 func (p *proxy) setCut(cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut, p.refused = cut, 0
+	p.cut = cut
 	for c := range p.open {
 		if cut {
 			_ = c.Close()
@@ -59,17 +58,7 @@ func (p *proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open[c] = true
-	if p.cut {
-		p.refused++
-	}
 	return !p.cut
-}
-
-// noticed says whether the client has found out that it is cut, and tries again.
-func (p *proxy) noticed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refused > 0
 }
 
 func (p *proxy) serve(c net.Conn) {

@@ -126,14 +126,13 @@ func (s *Store) Run(ctx context.Context) error {
 		if errors.Is(err, ErrRewound) {
 			wait = min(s.cfg.ProofInterval, s.cfg.RetryMax) // it answers; a person's word is waited for
 		}
-		rest(ctx, client.ActiveConnection(), spread(s.cfg.RetryMin), spread(wait))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait/2 + rand.N(wait/2+1)): //nolint:gosec // spreading only
+		}
 		wait = min(2*wait, s.cfg.RetryMax)
 	}
-}
-
-// spread is half of d or more, so that not all clients do the same at once.
-func spread(d time.Duration) time.Duration {
-	return d/2 + rand.N(d/2+1) //nolint:gosec // spreading only
 }
 
 func (s *Store) newClient(ctx context.Context) (*clientv3.Client, error) {

@@ -201,57 +201,33 @@ type proof struct {
 	asked    time.Time
 }
 
-// proofTimeout bounds a proof, if Config.RequestTimeout does not: a store that has not
-// answered for so long, while the watch stands, is lost. The election of a leader should
-// not take longer.
-const proofTimeout = 2 * time.Second
-
-// prove asks every ProofInterval, and as soon as the connection breaks, until one proof
-// fails.
 func (s *Store) prove(ctx context.Context, client *clientv3.Client, heads chan<- proof) error {
+	tick := time.NewTicker(s.cfg.ProofInterval)
+	defer tick.Stop()
 	for {
-		untilBroken(ctx, client.ActiveConnection(), s.cfg.RetryMin, s.cfg.ProofInterval)
-		switch err := s.proofOnce(ctx, client, heads); {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		asked := time.Now()
+		revision, err := s.head(ctx, client)
+		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return err
 		}
+		s.askAlarms(ctx, client)
+		select {
+		case heads <- proof{revision, asked}:
+		case <-ctx.Done():
+			return nil
+		}
+		// The watch answers with a progress notification. Should this fail, the watch
+		// itself will.
+		_ = client.RequestProgress(ctx)
 	}
-}
-
-func (s *Store) proofOnce(ctx context.Context, client *clientv3.Client, heads chan<- proof) error {
-	asked := time.Now()
-	bounded, cancel := context.WithTimeout(ctx, s.patience())
-	defer cancel()
-	revision, err := s.head(bounded, client)
-	if err != nil {
-		return err
-	}
-	select {
-	case heads <- proof{revision, asked}:
-	case <-ctx.Done():
-		return nil
-	}
-	if err := s.askWatch(ctx, client); err != nil {
-		return err
-	}
-	s.askAlarms(ctx, client)
-	return nil
-}
-
-func (s *Store) patience() time.Duration { return min(proofTimeout, s.cfg.RequestTimeout) }
-
-// askWatch asks for a progress notification, with which the watch answers. The client
-// takes the question only while it has a stream to the store: it would wait for one for as
-// long as it has not.
-func (s *Store) askWatch(ctx context.Context, client *clientv3.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, s.patience())
-	defer cancel()
-	if err := client.RequestProgress(ctx); err != nil {
-		return fmt.Errorf("asking the policy store's watch how far it is: %w", err)
-	}
-	return nil
 }
 
 // apply takes in one response. How far the watch has come is what the last event
