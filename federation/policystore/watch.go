@@ -224,10 +224,22 @@ func (s *Store) prove(ctx context.Context, client *clientv3.Client, heads chan<-
 		case <-ctx.Done():
 			return nil
 		}
-		// The watch answers with a progress notification. Should this fail, the watch
-		// itself will.
-		_ = client.RequestProgress(ctx)
+		if err := s.askWatch(ctx, client); err != nil {
+			return err
+		}
 	}
+}
+
+// askWatch asks for a progress notification, with which the watch answers. The client
+// takes the question only while it has a stream to the store: it would wait for one for as
+// long as it has not, and the loss would never be told.
+func (s *Store) askWatch(ctx context.Context, client *clientv3.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
+	defer cancel()
+	if err := client.RequestProgress(ctx); err != nil {
+		return fmt.Errorf("asking the policy store's watch how far it is: %w", err)
+	}
+	return nil
 }
 
 // apply takes in one response. How far the watch has come is what the last event
