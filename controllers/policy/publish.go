@@ -39,13 +39,19 @@ func (c *Controller) publish(ctx context.Context, view *engine.View, policy *api
 		stored = &have.Policy
 		note(status, have.Policy)
 	}
-	show(status, have)
+	if have != nil || view.StoreSynced {
+		show(status, have)
+	}
 	fault := steer(&want, policy, stored, invalid)
 	inStore := have != nil && same(have.Policy, want)
 	if !view.Configured || view.Self == "" {
 		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "waits for a MeshFederation of this cluster to be in force", generation)
 		condition.False(&status.Conditions, api.ConditionPublished, api.ReasonNotConfigured, "waits for a MeshFederation of this cluster to be in force", generation)
 		return ctrl.Result{}, nil
+	}
+	if !view.StoreSynced && inStore { // as it was kept; the store will tell whether that is so still
+		held(status, generation)
+		return ctrl.Result{RequeueAfter: retry}, nil
 	}
 	if !view.StoreSynced {
 		condition.Unknown(&status.Conditions, api.ConditionAccepted, api.ReasonPending, "the regions of the federation are not known yet: the policy store has not been read", generation)

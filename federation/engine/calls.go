@@ -33,7 +33,7 @@ func (e *Engine) presence(now time.Duration) federation.Presence {
 	case e.measured.calls == nil || now-e.measured.at >= measureEvery:
 		e.measured = measurement{at: now, calls: e.calls(now, rolled), sequence: e.measured.sequence + 1}
 	}
-	p := federation.Presence{Applied: e.applied(), Calls: e.measured.calls}
+	p := federation.Presence{Applied: e.applied(now), Calls: e.measured.calls}
 	if len(p.Calls) > 0 {
 		p.Measured = federation.Version{Epoch: e.epoch, Sequence: e.measured.sequence}
 	}
@@ -41,7 +41,10 @@ func (e *Engine) presence(now time.Duration) federation.Presence {
 }
 
 // applied is the store's revision that all our gateways act on.
-func (e *Engine) applied() uint64 {
+func (e *Engine) applied(now time.Duration) uint64 {
+	if e.unheard(now) {
+		return e.acted // a gateway that is on its way to us acts on an older table
+	}
 	for _, g := range e.gateways {
 		if g.connected && g.report.Applied != e.table.Version {
 			return e.acted

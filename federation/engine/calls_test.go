@@ -101,12 +101,25 @@ func TestACoordinatorReadsClientsBeforeEndpoints(t *testing.T) {
 		return map[federation.ServicePort]federation.HeldRecord{port: {HealthRecord: federation.HealthRecord{Errors: federation.Measure{Known: true, PerMille: perMille}, Version: federation.Version{Epoch: 2, Sequence: 9}}}}
 	}
 	r.records = map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord{"us-east": record(500), "us-west": record(20)}
-	in, _ := r.rolloutInputs()
+	version := federation.Version{Epoch: 7, Sequence: 1}
 	want := map[rollout.Spot]rollout.Reading{
-		{Cluster: "us-east", Service: checkout}: {Errors: federation.Measure{Known: true, PerMille: 10}, Latency: time.Second, Version: measured},
-		{Cluster: "us-west", Service: checkout}: {Errors: federation.Measure{Known: true, PerMille: 20}, Version: federation.Version{Epoch: 2, Sequence: 9}},
+		{Cluster: "us-east", Service: checkout}: {Errors: federation.Measure{Known: true, PerMille: 10}, Latency: time.Second, Version: version},
+		{Cluster: "us-west", Service: checkout}: {Errors: federation.Measure{Known: true, PerMille: 20}, Version: version},
 	}
-	if d := cmp.Diff(want, in.Readings); d != "" {
+	if d := cmp.Diff(want, r.readings(0)); d != "" {
 		t.Error(d)
+	}
+	spot := rollout.Spot{Cluster: "us-west", Service: checkout}
+	if again := r.readings(time.Second)[spot]; again.Version != version {
+		t.Errorf("a second later it is a new measurement: %v", again.Version)
+	}
+	if same := r.readings(measureEvery)[spot]; !same.Version.Newer(version) {
+		t.Errorf("a figure that stays is not measured again: %v", same.Version)
+	}
+	old := r.records["us-west"][port]
+	old.Age = freshRecord + time.Second
+	r.records["us-west"][port] = old
+	if got, ok := r.readings(2 * measureEvery)[spot]; ok {
+		t.Errorf("what is old is a measurement: %+v", got)
 	}
 }

@@ -38,14 +38,14 @@ func (e *Engine) coordinate(ctx context.Context, l policystore.Leadership) {
 		var d rollout.Decision
 		d, state = rollout.Step(in, now, state)
 		for _, r := range d.Put {
-			if _, err := l.PutRollout(ctx, r); err != nil {
+			if _, err := l.PutRollout(ctx, r, in.Rollouts[r.Policy].Revision); err != nil {
 				e.deps.Log.Warn("a rollout could not be written, trying again", "policy", r.Policy, "error", err)
 				continue
 			}
 			e.deps.Log.Info("rollout", "policy", r.Policy, "generation", r.To, "from", r.From, "phase", r.Phase, "wave", r.Wave+1, "reason", r.Reason, "message", r.Message)
 		}
 		for _, id := range d.Delete {
-			if err := l.DeleteRollout(ctx, id); err != nil {
+			if err := l.DeleteRollout(ctx, id, revisionOf(in.Policies, id)); err != nil {
 				e.deps.Log.Warn("a rollout could not be removed, trying again", "policy", id, "error", err)
 			}
 		}
@@ -62,6 +62,16 @@ func (e *Engine) coordinate(ctx context.Context, l policystore.Leadership) {
 	}
 }
 
+// revisionOf is that of a policy; 0 is that there is none.
+func revisionOf(policies []federation.Policy, id federation.PolicyID) uint64 {
+	for _, p := range policies {
+		if p.ID == id {
+			return p.Revision
+		}
+	}
+	return 0
+}
+
 // rolloutInputs are what a coordinator decides from, at one moment.
 func (e *Engine) rolloutInputs() (rollout.Inputs, time.Duration) {
 	e.mu.Lock()
@@ -69,7 +79,7 @@ func (e *Engine) rolloutInputs() (rollout.Inputs, time.Duration) {
 	now := e.now()
 	in := rollout.Inputs{
 		Policies: e.state.Policies, Rollouts: e.state.Rollouts, Members: e.state.Members, Presence: e.state.Presence,
-		Readings: e.readings(),
+		Readings: e.readings(now),
 	}
 	if e.settings != nil {
 		in.Self = e.settings.Cluster
@@ -77,40 +87,47 @@ func (e *Engine) rolloutInputs() (rollout.Inputs, time.Duration) {
 	return in, now
 }
 
-// readings are the newest measurements of services that are rolled out: of a cluster's
-// clients, and where too few of them call, of its endpoints.
-func (e *Engine) readings() map[rollout.Spot]rollout.Reading {
+// readings are what is known of services that are rolled out: of a cluster's clients, and
+// where too few of them call, of its endpoints. They are numbered here, as often as
+// clusters measure: a figure that stays the same is measured again all the same, and one
+// cluster's word may come now from here and now from there.
+func (e *Engine) readings(now time.Duration) map[rollout.Spot]rollout.Reading {
+	if e.looked == 0 || now-e.lookedAt >= measureEvery {
+		e.looked, e.lookedAt = e.looked+1, now
+	}
+	version := federation.Version{Epoch: e.epoch, Sequence: e.looked}
 	out := map[rollout.Spot]rollout.Reading{}
 	for _, service := range e.rolledOut() {
 		for cluster := range e.state.Members {
-			if r, ok := served(e.records[cluster], service); ok {
-				out[rollout.Spot{Cluster: cluster, Service: service}] = r
+			if errors := served(e.records[cluster], service); errors.Known {
+				out[rollout.Spot{Cluster: cluster, Service: service}] = rollout.Reading{Errors: errors, Version: version}
 			}
 		}
 	}
 	for cluster, p := range e.state.Presence {
 		for _, c := range p.Calls {
 			if c.Errors.Known {
-				out[rollout.Spot{Cluster: cluster, Service: c.Service}] = rollout.Reading{Errors: c.Errors, Latency: c.Latency, Version: p.Measured}
+				out[rollout.Spot{Cluster: cluster, Service: c.Service}] = rollout.Reading{Errors: c.Errors, Latency: c.Latency, Version: version}
 			}
 		}
 	}
 	return out
 }
 
-// served is what a cluster says of its own endpoints of a service, the worst port's.
-func served(records map[federation.ServicePort]federation.HeldRecord, service federation.ServiceName) (rollout.Reading, bool) {
-	var out rollout.Reading
+// freshRecord is how old a cluster's word on its endpoints may be to be a measurement.
+const freshRecord = 10 * time.Second
+
+// served is the part of the streams that failed at a cluster's own endpoints of a service,
+// the worst port's.
+func served(records map[federation.ServicePort]federation.HeldRecord, service federation.ServiceName) federation.Measure {
+	var out federation.Measure
 	for port, r := range records {
-		if port.Service != service || !r.Errors.Known {
+		if port.Service != service || !r.Errors.Known || r.Age > freshRecord {
 			continue
 		}
-		if !out.Errors.Known || r.Errors.PerMille > out.Errors.PerMille {
-			out.Errors = r.Errors
-		}
-		if r.Version.Newer(out.Version) {
-			out.Version = r.Version
+		if !out.Known || r.Errors.PerMille > out.PerMille {
+			out = r.Errors
 		}
 	}
-	return out, out.Errors.Known
+	return out
 }

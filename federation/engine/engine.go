@@ -83,8 +83,11 @@ type Engine struct {
 	// our gateways have last followed.
 	tableRevision, acted uint64
 	measured             measurement
-	records              map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord // of the last round
-	synced               bool
+	// looked counts this coordinator's looks at what was measured, lookedAt is the last.
+	looked   uint64
+	lookedAt time.Duration
+	records  map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord // of the last round
+	synced   bool
 	// informed: state is the store\'s, of now or kept by an earlier process.
 	informed bool
 	left     bool // there is no federation: nothing that came of one counts any more

@@ -60,11 +60,11 @@ func TestOneLeadsAndTheOtherAfterItsDeathAndTheDeposedCannotWrite(t *testing.T) 
 	ofA := a.campaign(t)
 	first := next(t, ofA)
 	ofB := b.campaign(t)
-	put, err := first.PutRollout(t.Context(), a.rollout(0))
+	put, err := first.PutRollout(t.Context(), a.rollout(0), 0)
 	if err != nil || put.Revision == 0 || put.Coordinator != "a" {
 		t.Fatalf("%+v, %v", put, err)
 	}
-	if again, err := first.PutRollout(t.Context(), a.rollout(0)); err != nil || again.Revision != put.Revision {
+	if again, err := first.PutRollout(t.Context(), a.rollout(0), 0); err != nil || again.Revision != put.Revision {
 		t.Errorf("an equal one was written again: %+v, %v", again, err)
 	}
 	await(t, "the rollout", func() bool { return b.State().Rollouts[put.Policy].Revision == put.Revision })
@@ -74,20 +74,34 @@ func TestOneLeadsAndTheOtherAfterItsDeathAndTheDeposedCannotWrite(t *testing.T) 
 	p.setCut(true) // as if its machine had gone
 	second := next(t, ofB)
 	await(t, "the first to know that it is lost", func() bool { return first.ctx.Err() != nil })
-	if _, err := second.PutRollout(t.Context(), b.rollout(1)); err != nil {
+	if _, err := second.PutRollout(t.Context(), b.rollout(1), put.Revision-1); !errors.Is(err, policystore.ErrStale) {
+		t.Errorf("decided from what is older: %v", err)
+	}
+	if _, err := second.PutRollout(t.Context(), b.rollout(1), put.Revision); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the loss to be told", func() bool { return !a.Status().Connected })
 	p.setCut(false)
 	await(t, "a to be back", func() bool { return a.Status().Connected })
-	if _, err := first.PutRollout(t.Context(), a.rollout(5)); !errors.Is(err, policystore.ErrDeposed) {
+	if _, err := first.PutRollout(t.Context(), a.rollout(5), put.Revision); !errors.Is(err, policystore.ErrDeposed) {
 		t.Errorf("a deposed leader wrote: %v", err)
 	}
-	if err := first.DeleteRollout(t.Context(), put.Policy); !errors.Is(err, policystore.ErrDeposed) {
+	if err := first.DeleteRollout(t.Context(), put.Policy, 0); !errors.Is(err, policystore.ErrDeposed) {
 		t.Errorf("a deposed leader removed: %v", err)
 	}
 	await(t, "the second's word", func() bool { return a.State().Rollouts[put.Policy].Wave == 1 })
-	if err := second.DeleteRollout(t.Context(), put.Policy); err != nil {
+	raw := s.raw(t)
+	policy := "/causeway/v1/prod/policies/" + string(put.Policy.Origin) + "/" + put.Policy.Namespace + "/" + put.Policy.Name
+	if _, err := raw.Put(t.Context(), policy, "what only others can verify"); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.DeleteRollout(t.Context(), put.Policy, 0); !errors.Is(err, policystore.ErrStale) {
+		t.Errorf("removed under a policy that stands: %v", err)
+	}
+	if _, err := raw.Delete(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.DeleteRollout(t.Context(), put.Policy, 0); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the removal", func() bool { return len(a.State().Rollouts) == 0 })
@@ -104,13 +118,13 @@ func TestLeaderWhoseKeyIsTakenIsDeposedByItsNextWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := first.PutRollout(t.Context(), a.rollout(0)); !errors.Is(err, policystore.ErrDeposed) {
+	if _, err := first.PutRollout(t.Context(), a.rollout(0), 0); !errors.Is(err, policystore.ErrDeposed) {
 		t.Errorf("writing without the key: %v", err)
 	}
 	if first.ctx.Err() == nil {
 		t.Error("the term goes on")
 	}
-	if _, err := next(t, terms).PutRollout(t.Context(), a.rollout(0)); err != nil {
+	if _, err := next(t, terms).PutRollout(t.Context(), a.rollout(0), 0); err != nil {
 		t.Error(err)
 	}
 }
@@ -123,7 +137,7 @@ func TestLeaderIsElectedAgainAfterTheStoreWasAway(t *testing.T) {
 	s.stop()
 	await(t, "the loss to be told", func() bool { return first.ctx.Err() != nil })
 	s.start()
-	if _, err := next(t, terms).PutRollout(t.Context(), a.rollout(0)); err != nil {
+	if _, err := next(t, terms).PutRollout(t.Context(), a.rollout(0), 0); err != nil {
 		t.Error(err)
 	}
 }

@@ -67,3 +67,19 @@ func TestHistoryIsBounded(t *testing.T) {
 		t.Errorf("%v", generations(stored))
 	}
 }
+
+func TestWhatFollowsAnUndoFollowsWhatHeld(t *testing.T) {
+	plan := &federation.RolloutPlan{Waves: []federation.Wave{{Regions: []federation.Region{"first"}}}}
+	old := federation.Policy{Order: 1, Observed: 4, Undo: 3, PolicyVersion: asks(4, "bad"), History: []federation.PolicyVersion{asks(3, "good"), asks(1, "older")}}
+	last := federation.Member{Name: "c", Region: "last"}
+	for what, next := range map[string]federation.PolicyVersion{"a version under a plan": asks(5, "better"), "a plan alone": asks(5, "bad")} {
+		p := succeed(federation.Policy{PolicyVersion: next, Rollout: plan}, old, nil)
+		if got, why, ok := rollout.InForce(p, nil, last); !ok || got.Generation != 3 {
+			t.Errorf("%s: generation %d holds, %t, %s", what, got.Generation, ok, why.Reason)
+		}
+	}
+	held := succeed(federation.Policy{Observed: 4, Hold: true, Undo: 3, PolicyVersion: asks(4, "bad")}, old, nil)
+	if held.Generation != 4 || held.History[0].Generation != 3 {
+		t.Errorf("a pause has made a version: %v", generations(held))
+	}
+}

@@ -325,9 +325,11 @@ func (s *Store) record(id federation.PolicyID) *federation.Rollout {
 // speaks of, nil if there is none, are kept longest.
 func succeed(p, old federation.Policy, record *federation.Rollout) federation.Policy {
 	p.Observed = max(p.Observed, p.Generation)
-	switch {
+	switch back, undone := undone(old); {
 	case old.Order == 0:
 		p.History = nil
+	case undone && p.Observed > old.Observed: // what follows, follows what held
+		p.History = withFirst(back, withFirst(old.PolicyVersion, old.History))
 	case !p.Same(old.PolicyVersion):
 		p.History = withFirst(old.PolicyVersion, old.History)
 	case old.Rollout == nil && p.Rollout != nil:
@@ -337,6 +339,16 @@ func succeed(p, old federation.Policy, record *federation.Rollout) federation.Po
 	}
 	p.History = rollout.Trim(p.History, record)
 	return p
+}
+
+// undone is the version that an author has gone back to by hand.
+func undone(p federation.Policy) (federation.PolicyVersion, bool) {
+	for _, h := range p.History {
+		if p.Undo != 0 && h.Generation == p.Undo {
+			return h, true
+		}
+	}
+	return federation.PolicyVersion{}, false
 }
 
 // withFirst is a history that begins with a version, once.

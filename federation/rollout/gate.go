@@ -63,6 +63,7 @@ type streak struct {
 	readings int
 	began    time.Duration
 	version  federation.Version
+	failed   bool // they are enough
 }
 
 // failure is a gate that did not let a rollout pass.
@@ -118,7 +119,10 @@ func (c change) count(w *watch, m measured) (failure, bool) {
 		return failure{}, false
 	}
 	if !reading.Version.Newer(s.version) {
-		return failure{}, false
+		// Nothing new; what has failed has failed still, as when the decision was not written.
+		f := c.compare(m, reading)
+		f.readings = s.readings
+		return f, f.value != "" && s.failed
 	}
 	s.version = reading.Version
 	f := c.compare(m, reading)
@@ -130,9 +134,10 @@ func (c change) count(w *watch, m measured) (failure, bool) {
 	default:
 		s.readings++
 	}
+	s.failed = s.readings > 0 && c.now-s.began >= GateStreak
 	w.streaks[m] = s
 	f.readings = s.readings
-	return f, s.readings > 0 && c.now-s.began >= GateStreak
+	return f, s.failed
 }
 
 // compare gives a failure with a value if the reading is worse than the plan allows.

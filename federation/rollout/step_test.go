@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -427,5 +428,33 @@ func TestAStepMayBeTakenAgainFromTheSameState(t *testing.T) {
 	second, _ := Step(r.in, r.now, before)
 	if diff := cmp.Diff(first, second); diff != "" || len(first.Put) != 1 || first.Put[0].Phase != back {
 		t.Errorf("decided otherwise (-first +second):\n%s", diff)
+	}
+}
+
+func TestARollbackThatWasNotWrittenIsDecidedAgain(t *testing.T) {
+	r := newRig(&federation.RolloutPlan{Waves: []federation.Wave{region("a"), region("b")}, Bake: time.Minute, MaxErrors: federation.Measure{Known: true, PerMille: 10}}, "a1", "b1")
+	r.tick(600)
+	r.publish()
+	for sequence := uint64(1); ; sequence++ {
+		r.applyAll()
+		r.in.Readings[Spot{"a1", cart}] = Reading{Errors: federation.Measure{Known: true, PerMille: 500}, Version: federation.Version{Epoch: 1, Sequence: sequence}}
+		before := maps.Clone(r.in.Rollouts)
+		d := r.step()
+		if len(d.Put) > 0 && d.Put[0].Phase == federation.RolloutRolledBack {
+			r.in.Rollouts = before // the write has failed
+			break
+		}
+		if r.now += time.Second; sequence > 600 {
+			t.Fatal("the gate has never failed")
+		}
+	}
+	for range 3 { // and nothing new is measured
+		r.now += time.Minute
+		before := maps.Clone(r.in.Rollouts)
+		d := r.step()
+		if len(d.Put) != 1 || d.Put[0].Phase != federation.RolloutRolledBack {
+			t.Fatalf("then it decides %+v", d.Put)
+		}
+		r.in.Rollouts = before
 	}
 }
