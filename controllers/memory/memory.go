@@ -17,7 +17,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -28,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/causeway-mesh/causeway/apis/federation/v1alpha1"
+	"github.com/causeway-mesh/causeway/federation/policystore"
 )
 
 const (
@@ -40,9 +40,6 @@ const (
 
 	keySlot, keyPieces, keySum, keyProven, keyData = "slot", "pieces", "sha256", "proven", "data"
 )
-
-// errBroken: the pieces are not those that the head speaks of.
-var errBroken = errors.New("what was kept is not whole")
 
 // Memory is one cluster's.
 type Memory struct {
@@ -58,6 +55,7 @@ func New(c client.Client, namespace string) *Memory {
 // +kubebuilder:rbac:groups="",namespace=causeway-system,resources=configmaps,verbs=get;create;update;patch
 
 // Recall is what was kept last, and when it was last proven to be current. Nil is nothing.
+// policystore.ErrMemoryBroken is for pieces that do not fit.
 func (m *Memory) Recall(ctx context.Context) ([]byte, time.Time, error) {
 	head, err := m.get(ctx, name)
 	if err != nil || head == nil {
@@ -65,11 +63,11 @@ func (m *Memory) Recall(ctx context.Context) ([]byte, time.Time, error) {
 	}
 	proven, err := time.Parse(time.RFC3339, head.Data[keyProven])
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("%w: ConfigMap %s: %w", errBroken, name, err)
+		return nil, time.Time{}, fmt.Errorf("%w: ConfigMap %s: %w", policystore.ErrMemoryBroken, name, err)
 	}
 	pieces, err := strconv.Atoi(head.Data[keyPieces])
 	if err != nil || pieces < 0 || pieces > maxPieces {
-		return nil, time.Time{}, fmt.Errorf("%w: ConfigMap %s speaks of %q pieces", errBroken, name, head.Data[keyPieces])
+		return nil, time.Time{}, fmt.Errorf("%w: ConfigMap %s speaks of %q pieces", policystore.ErrMemoryBroken, name, head.Data[keyPieces])
 	}
 	var data []byte
 	for n := range pieces {
@@ -82,7 +80,7 @@ func (m *Memory) Recall(ctx context.Context) ([]byte, time.Time, error) {
 		}
 	}
 	if sum(data) != head.Data[keySum] {
-		return nil, time.Time{}, fmt.Errorf("%w: ConfigMap %s and its %d pieces do not fit", errBroken, name, pieces)
+		return nil, time.Time{}, fmt.Errorf("%w: ConfigMap %s and its %d pieces do not fit", policystore.ErrMemoryBroken, name, pieces)
 	}
 	return data, proven, nil
 }

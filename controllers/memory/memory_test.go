@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/causeway-mesh/causeway/controllers/controllertest"
+	"github.com/causeway-mesh/causeway/federation/policystore"
 )
 
 var kube client.Client
@@ -69,7 +70,7 @@ func TestPiecesThatDoNotFitAreNotRead(t *testing.T) {
 	if err := m.put(t.Context(), pieceName("a", 0), func(c *corev1.ConfigMap) { c.BinaryData = map[string][]byte{keyData: []byte("edited")} }); err != nil {
 		t.Fatal(err)
 	}
-	if data, _, err := m.Recall(t.Context()); !errors.Is(err, errBroken) {
+	if data, _, err := m.Recall(t.Context()); !errors.Is(err, policystore.ErrMemoryBroken) {
 		t.Errorf("an edited piece: %q, %v", data, err)
 	}
 }

@@ -94,27 +94,49 @@ func unpack(data []byte) (keptValue, error) {
 	return v, nil
 }
 
-// recollect begins with what an earlier process kept. It fails silently but for the log:
-// without a memory the store is read anyway.
-func (s *Store) recollect(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
-	defer cancel()
-	data, proven, err := s.deps.Memory.Recall(ctx)
-	var v keptValue
-	if err == nil && data != nil {
-		v, err = unpack(data)
+// ErrMemoryBroken: what a Memory holds is not whole. It may be replaced.
+var ErrMemoryBroken = errors.New("what was kept is not whole")
+
+// recallTries is how often a memory that does not answer is asked.
+const recallTries = 3
+
+// recall asks the memory; broken content is told and taken for none.
+func (s *Store) recall(ctx context.Context) (v keptValue, proven time.Time, err error) {
+	var data []byte
+	for try := range recallTries {
+		if try > 0 {
+			s.pause(ctx)
+		}
+		asked, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
+		data, proven, err = s.deps.Memory.Recall(asked)
+		cancel()
+		if err == nil || errors.Is(err, ErrMemoryBroken) {
+			break
+		}
 	}
+	if err == nil && data != nil {
+		if v, err = unpack(data); err != nil {
+			err = fmt.Errorf("%w: %w", ErrMemoryBroken, err)
+		}
+	}
+	return v, proven, err
+}
+
+// recollect begins with what an earlier process kept. Without that the store is read
+// anyway. It says whether the memory may be written: not over what could not be read.
+func (s *Store) recollect(ctx context.Context) (writable bool) {
+	v, proven, err := s.recall(ctx)
 	switch {
 	case err != nil:
-		s.log.Warn("what was kept of the policy store cannot be read; the store itself is waited for", "error", err)
-		return
-	case data == nil || v.Federation != s.cfg.Federation:
-		return
+		s.log.Warn("what was kept of the policy store cannot be read; the store itself is waited for, and one that went back meanwhile is not recognised", "error", err)
+		return errors.Is(err, ErrMemoryBroken)
+	case v.Federation != s.cfg.Federation:
+		return true
 	}
 	known, err := recall(v.Known)
 	if err != nil {
 		s.log.Warn("what was known of the policy store cannot be read", "error", err)
-		return
+		return true
 	}
 	listed, items := map[string]bool{}, []item{}
 	for _, i := range v.Items {
@@ -136,6 +158,7 @@ func (s *Store) recollect(ctx context.Context) {
 	if s.deps.OnChange != nil {
 		s.deps.OnChange(st)
 	}
+	return true
 }
 
 // remember keeps what is new, until ctx ends.

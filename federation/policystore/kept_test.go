@@ -2,6 +2,7 @@ package policystore_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -15,18 +16,21 @@ type shelf struct {
 	mu     sync.Mutex
 	data   []byte
 	proven time.Time
-	proofs int // kept without data
+	proofs int   // kept without data
+	silent error // what Recall says
+	kept   int
 }
 
 func (m *shelf) Recall(context.Context) ([]byte, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.data, m.proven, nil
+	return m.data, m.proven, m.silent
 }
 
 func (m *shelf) Keep(_ context.Context, data []byte, proven time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.kept++
 	if data == nil {
 		m.proofs++
 	} else {
@@ -116,5 +120,21 @@ func TestAStoreThatWentBackWhileNobodyRanIsRefused(t *testing.T) {
 	again.awaitReason(t, policystore.Rewound)
 	if !again.has("x") {
 		t.Error("what was known is gone")
+	}
+}
+
+func TestAMemoryThatCouldNotBeReadIsNotWrittenOver(t *testing.T) {
+	for silent, want := range map[error]bool{errors.New("no answer"): false, policystore.ErrMemoryBroken: true} {
+		s, m := startStore(t), &shelf{silent: silent}
+		a := m.client(t, s, s.ca.Source(operator("a")))
+		await(t, "the first read", func() bool { return a.Status().Synced })
+		a.register(t, "a")
+		<-time.After(7 * time.Second) // longer than the pause between two looks: there is no condition for what must not come
+		m.mu.Lock()
+		if (m.kept > 0) != want {
+			t.Errorf("%v: written %d times", silent, m.kept)
+		}
+		m.mu.Unlock()
+		a.stop()
 	}
 }

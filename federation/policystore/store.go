@@ -103,8 +103,9 @@ func (s *Store) Run(ctx context.Context) error {
 	s.setClient(client)
 	var kept sync.WaitGroup
 	if s.deps.Memory != nil {
-		s.recollect(ctx)
-		kept.Go(func() { s.remember(ctx) })
+		if s.recollect(ctx) {
+			kept.Go(func() { s.remember(ctx) })
+		}
 	}
 	kept.Go(func() { s.keepPresence(ctx, client) })
 	defer func() {
