@@ -258,8 +258,6 @@ func TestPolicyTravelsFromOneClusterToTheOther(t *testing.T) {
 		t.Error("it does not outlive an outage of the store")
 	}
 	store.Start()
-	if err := east.DeletePolicy(t.Context(), p.ID); err != nil {
-		t.Fatal(err)
-	}
+	controllertest.Await(t, "the store to take a change again", func() bool { return east.DeletePolicy(t.Context(), p.ID) == nil })
 	controllertest.Await(t, "the projection to go", func() bool { r.look(); return r.get("us-east.order") == nil })
 }
