@@ -214,4 +214,6 @@ func (op *operator) watchEpoch(ctx context.Context, client kubernetes.Interface)
 // another says whether the epoch that the Lease shows is another replica's, newer than the
 // one that the engine tells. The engine tells of a new epoch only with its next round: one
 // that we have raised ourselves is ours all the same.
-func (op *operator) another(shown, told uint64) bool { return shown > told && shown != op.raised.Load() }
+func (op *operator) another(shown, told uint64) bool {
+	return shown > told && shown != op.raised.Load()
+}
