@@ -64,6 +64,14 @@ type Measure struct {
 	PerMille uint16
 }
 
+// Worse is the larger of two measures; what is not known counts least.
+func (m Measure) Worse(o Measure) Measure {
+	if o.Known && (!m.Known || o.PerMille > m.PerMille) {
+		return o
+	}
+	return m
+}
+
 // ZoneCount is the part of a service port's endpoints that stands in one zone.
 type ZoneCount struct {
 	Zone         Zone

@@ -169,9 +169,8 @@ type Presence struct {
 	// Applied is the store's revision that the cluster's route table stands for.
 	Applied uint64
 	// Calls is what became lately of its clients' calls to services whose policies are
-	// being rolled out, at most MaxPresenceCalls; Measured grows with each measurement.
-	Calls    []ServiceCalls
-	Measured Version
+	// being rolled out, at most MaxPresenceCalls.
+	Calls []ServiceCalls
 }
 
 // MaxPresenceCalls bounds the services of one Presence.

@@ -202,8 +202,9 @@ func overridden(view *engine.View, p engine.HeldPolicy) (winner string, lost []s
 	if !p.Holds {
 		return "", nil
 	}
+	inForce := view.InForce()
 	for _, target := range p.Version.Targets {
-		for _, other := range view.InForce() { // the lowest order comes first
+		for _, other := range inForce { // the lowest order comes first
 			if !slices.Contains(other.Targets, target) {
 				continue
 			}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -19,9 +18,8 @@ const (
 
 // measurement is what our clients' calls were last told to be.
 type measurement struct {
-	at       time.Duration
-	calls    []federation.ServiceCalls
-	sequence uint64
+	at    time.Duration
+	calls []federation.ServiceCalls
 }
 
 // presence is what the policy store shows of us; the caller holds mu.
@@ -29,15 +27,11 @@ func (e *Engine) presence(now time.Duration) federation.Presence {
 	rolled := e.rolledOut()
 	switch {
 	case len(rolled) == 0:
-		e.measured = measurement{sequence: e.measured.sequence}
+		e.measured = measurement{}
 	case e.measured.calls == nil || now-e.measured.at >= measureEvery:
-		e.measured = measurement{at: now, calls: e.calls(now, rolled), sequence: e.measured.sequence + 1}
+		e.measured = measurement{at: now, calls: e.calls(now, rolled)}
 	}
-	p := federation.Presence{Applied: e.applied(now), Calls: e.measured.calls}
-	if len(p.Calls) > 0 {
-		p.Measured = federation.Version{Epoch: e.epoch, Sequence: e.measured.sequence}
-	}
-	return p
+	return federation.Presence{Applied: e.applied(now), Calls: e.measured.calls}
 }
 
 // applied is the store's revision that all our gateways act on.
@@ -63,9 +57,7 @@ func (e *Engine) rolledOut() []federation.ServiceName {
 			out = append(out, p.Targets...)
 		}
 	}
-	slices.SortFunc(out, func(a, b federation.ServiceName) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(out, federation.ServiceName.Compare)
 	out = slices.Compact(out)
 	return out[:min(len(out), federation.MaxPresenceCalls)]
 }
@@ -94,9 +86,7 @@ func (e *Engine) calls(now time.Duration, services []federation.ServiceName) []f
 			if port.Service != service || s.outcomes < enoughCalls {
 				continue
 			}
-			if errors := share(s.failed, s.outcomes, 1); !one.Errors.Known || errors.PerMille > one.Errors.PerMille {
-				one.Errors = errors
-			}
+			one.Errors = one.Errors.Worse(share(s.failed, s.outcomes, 1))
 			one.Latency = max(one.Latency, s.slowest)
 		}
 		out = append(out, one)

@@ -45,21 +45,23 @@ func TestCallsAreToldOnlyWhileTheirPolicyIsRolledOut(t *testing.T) {
 		if d := cmp.Diff(want, p.Calls); d != "" {
 			t.Errorf("%q:\n%s", phase, d)
 		}
-		if (p.Measured == federation.Version{Epoch: 7, Sequence: 1}) != (want != nil) {
-			t.Errorf("%q: measured %v", phase, p.Measured)
-		}
 	}
 }
 
 func TestAMeasurementStandsForAWhile(t *testing.T) {
 	r := ready(t)
 	r.onState(rolling(federation.RolloutProgressing))
-	first := r.presence(time.Second).Measured
-	if again := r.presence(2 * time.Second).Measured; again != first {
-		t.Errorf("a second later it is %v, not %v", again, first)
+	errors := func(failed uint32, now time.Duration) uint16 {
+		t.Helper()
+		r.reports("gw-1", map[federation.ServicePort]routing.PortCalls{port: {Outcomes: 100, Failed: failed}})
+		return r.presence(now).Calls[0].Errors.PerMille
 	}
-	if next := r.presence(time.Second + measureEvery).Measured; !next.Newer(first) {
-		t.Errorf("then it is %v after %v", next, first)
+	first := errors(1, time.Second)
+	if again := errors(2, 2*time.Second); again != first {
+		t.Errorf("a second later it is %d, not %d", again, first)
+	}
+	if next := errors(2, time.Second+measureEvery); next != 20 || first != 10 {
+		t.Errorf("then it is %d after %d", next, first)
 	}
 }
 
@@ -92,9 +94,8 @@ func TestAppliedWaitsForEveryConnectedGateway(t *testing.T) {
 func TestACoordinatorReadsClientsBeforeEndpoints(t *testing.T) {
 	r := ready(t)
 	s := rolling(federation.RolloutProgressing)
-	measured := federation.Version{Epoch: 1, Sequence: 5}
 	s.Presence = map[federation.ClusterName]federation.Presence{"us-east": {
-		Calls: []federation.ServiceCalls{{Service: checkout, Errors: federation.Measure{Known: true, PerMille: 10}, Latency: time.Second}}, Measured: measured,
+		Calls: []federation.ServiceCalls{{Service: checkout, Errors: federation.Measure{Known: true, PerMille: 10}, Latency: time.Second}},
 	}, "us-west": {Calls: []federation.ServiceCalls{{Service: checkout}}}}
 	r.onState(s)
 	record := func(perMille uint16) map[federation.ServicePort]federation.HeldRecord {

@@ -122,11 +122,8 @@ const freshRecord = 10 * time.Second
 func served(records map[federation.ServicePort]federation.HeldRecord, service federation.ServiceName) federation.Measure {
 	var out federation.Measure
 	for port, r := range records {
-		if port.Service != service || !r.Errors.Known || r.Age > freshRecord {
-			continue
-		}
-		if !out.Known || r.Errors.PerMille > out.PerMille {
-			out = r.Errors
+		if port.Service == service && r.Age <= freshRecord {
+			out = out.Worse(r.Errors)
 		}
 	}
 	return out

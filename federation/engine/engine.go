@@ -77,8 +77,9 @@ type Engine struct {
 	settings *Settings
 	epoch    uint64 // 0 while not leading
 	store    *storePart
-	state    policystore.State // the last one read, kept when the store is lost
-	held     []HeldPolicy      // what of state's policies holds here
+	state    policystore.State   // the last one read, kept when the store is lost
+	held     []HeldPolicy        // what of state's policies holds here
+	followed []federation.Policy // of those that hold, what routing follows
 	// tableRevision is the store's that the table was computed from, acted the one that all
 	// our gateways have last followed.
 	tableRevision, acted uint64
@@ -88,7 +89,7 @@ type Engine struct {
 	lookedAt time.Duration
 	records  map[federation.ClusterName]map[federation.ServicePort]federation.HeldRecord // of the last round
 	synced   bool
-	// informed: state is the store\'s, of now or kept by an earlier process.
+	// informed: state is the store's, of now or kept by an earlier process.
 	informed bool
 	left     bool // there is no federation: nothing that came of one counts any more
 	seat     *seatPart
@@ -229,7 +230,7 @@ func (e *Engine) Unconfigure() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.settings != nil {
-		e.state, e.held, e.synced, e.informed = policystore.State{}, nil, false, false
+		e.state, e.held, e.followed, e.synced, e.informed = policystore.State{}, nil, nil, false, false
 	}
 	e.settings, e.left = nil, true
 	e.touch()

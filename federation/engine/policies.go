@@ -55,6 +55,7 @@ func inForce(held []HeldPolicy) []federation.Policy {
 func (e *Engine) hold() {
 	if e.settings != nil {
 		e.held = heldPolicies(e.state, federation.Member{Name: e.settings.Cluster, Region: e.settings.Region})
+		e.followed = inForce(e.held)
 	}
 }
 

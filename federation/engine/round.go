@@ -78,7 +78,7 @@ func (e *Engine) compute(know knowledge, now time.Duration) map[federation.Servi
 	health[e.settings.Cluster] = ownHealth(e.settings.Cluster, know.own)
 	in := routing.Inputs{
 		Self: e.settings.Cluster, Federation: e.settings.Federation,
-		Members: e.state.Members, Exports: e.state.Exports, Policies: inForce(e.held),
+		Members: e.state.Members, Exports: e.state.Exports, Policies: e.followed,
 		Health: health, Verdicts: verdicts, Egress: e.egress, Served: e.served(),
 		Operators: []routing.Operator{{Name: e.cfg.Replica, GossipAddress: e.cfg.GossipAddress, Leader: true}},
 		Bundles:   e.settings.Bundles,

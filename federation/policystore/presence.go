@@ -23,10 +23,8 @@ const farewell = time.Second
 type presenceValue struct {
 	header
 	Applied uint64 `json:"applied"`
-	// Calls, Epoch and Sequence are left out while nothing is rolled out.
-	Calls    []callsValue `json:"calls"`
-	Epoch    uint64       `json:"epoch"`
-	Sequence uint64       `json:"sequence"`
+	// Calls are none while nothing is rolled out.
+	Calls []callsValue `json:"calls"`
 }
 
 type callsValue struct {
@@ -38,7 +36,7 @@ type callsValue struct {
 }
 
 func presenceToValue(p federation.Presence) presenceValue {
-	v := presenceValue{header: header{schemaVersion}, Applied: p.Applied, Calls: []callsValue{}, Epoch: p.Measured.Epoch, Sequence: p.Measured.Sequence}
+	v := presenceValue{header: header{schemaVersion}, Applied: p.Applied, Calls: []callsValue{}}
 	for _, c := range p.Calls[:min(len(p.Calls), federation.MaxPresenceCalls)] {
 		one := callsValue{Namespace: c.Service.Namespace, Name: c.Service.Name, LatencyUS: c.Latency.Microseconds()}
 		if c.Errors.Known {
@@ -59,7 +57,7 @@ func decodePresence(at ref, value []byte) (federation.Presence, error) {
 	if len(v.Calls) > federation.MaxPresenceCalls {
 		return federation.Presence{}, fmt.Errorf("presence with calls to %d services, at most %d are allowed", len(v.Calls), federation.MaxPresenceCalls)
 	}
-	p := federation.Presence{Cluster: at.cluster, Applied: v.Applied, Measured: federation.Version{Epoch: v.Epoch, Sequence: v.Sequence}}
+	p := federation.Presence{Cluster: at.cluster, Applied: v.Applied}
 	for _, c := range v.Calls {
 		one := federation.ServiceCalls{
 			Service: federation.ServiceName{Namespace: c.Namespace, Name: c.Name},

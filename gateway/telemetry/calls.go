@@ -44,14 +44,7 @@ func (c *Calls) Failed(sp federation.ServicePort) {
 	c.of(sp).outcomes.add(c.now(), true)
 }
 
-func (c *Calls) of(sp federation.ServicePort) *callCount {
-	n := c.ports[sp]
-	if n == nil {
-		n = &callCount{}
-		c.ports[sp] = n
-	}
-	return n
-}
+func (c *Calls) of(sp federation.ServicePort) *callCount { return entry(c.ports, sp) }
 
 // Calls are the counts of this moment, without the ports that nobody called; never nil.
 // The map is the caller's.
@@ -78,18 +71,14 @@ func (c *Calls) Calls() map[federation.ServicePort]routing.PortCalls {
 const buckets = 8 * 24
 
 // histogram counts durations over the last routing.UseWindow. The zero value is empty.
-type histogram struct {
-	at    int64
-	slots [routing.UseWindow / slot]map[uint8]uint32
-}
+type histogram struct{ ring[map[uint8]uint32] }
 
 func (h *histogram) add(now, d time.Duration) {
-	h.turn(now)
-	i := h.at % int64(len(h.slots))
-	if h.slots[i] == nil {
-		h.slots[i] = map[uint8]uint32{}
+	s := h.turn(now)
+	if *s == nil {
+		*s = map[uint8]uint32{}
 	}
-	h.slots[i][bucket(d)]++
+	(*s)[bucket(d)]++
 }
 
 // p99 is the upper end of the bucket in which the slowest of a hundred lies; 0 if there
@@ -112,15 +101,6 @@ func (h *histogram) p99(now time.Duration) time.Duration {
 		above -= counts[b]
 	}
 	return 0
-}
-
-func (h *histogram) turn(now time.Duration) {
-	at := max(h.at, int64(now/slot))
-	n := int64(len(h.slots))
-	for i := max(h.at+1, at-n+1); i <= at; i++ {
-		h.slots[i%n] = nil
-	}
-	h.at = at
 }
 
 // bucket is that of a duration: the power of two below it, and the next three bits.

@@ -52,14 +52,7 @@ func (p *Ports) Outcome(sp federation.ServicePort, failed bool) {
 	p.of(sp).recent.add(p.now(), failed)
 }
 
-func (p *Ports) of(sp federation.ServicePort) *portCount {
-	c := p.ports[sp]
-	if c == nil {
-		c = &portCount{}
-		p.ports[sp] = c
-	}
-	return c
-}
+func (p *Ports) of(sp federation.ServicePort) *portCount { return entry(p.ports, sp) }
 
 // Uses is the count of this moment, without the ports at which nothing goes on; never
 // nil. The map is the caller's.
@@ -80,18 +73,14 @@ func (p *Ports) Uses() map[federation.ServicePort]routing.PortUse {
 	return out
 }
 
-// slot is the grain of a window, which covers one slot less than UseWindow at least.
-const slot = time.Second
+// outcomes are those of one slot.
+type outcomes struct{ ended, failed uint32 }
 
 // window counts outcomes over the last routing.UseWindow. The zero value is empty.
-type window struct {
-	at    int64 // the newest slot's number
-	slots [routing.UseWindow / slot]struct{ ended, failed uint32 }
-}
+type window struct{ ring[outcomes] }
 
 func (w *window) add(now time.Duration, failed bool) {
-	w.turn(now)
-	s := &w.slots[w.at%int64(len(w.slots))]
+	s := w.turn(now)
 	s.ended++
 	if failed {
 		s.failed++
@@ -104,14 +93,4 @@ func (w *window) sum(now time.Duration) (ended, failed uint32) {
 		ended, failed = ended+s.ended, failed+s.failed
 	}
 	return ended, failed
-}
-
-// turn empties the slots whose time has come round again.
-func (w *window) turn(now time.Duration) {
-	at := max(w.at, int64(now/slot))
-	n := int64(len(w.slots))
-	for i := max(w.at+1, at-n+1); i <= at; i++ {
-		w.slots[i%n] = struct{ ended, failed uint32 }{}
-	}
-	w.at = at
 }
